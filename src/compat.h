@@ -1,0 +1,47 @@
+/*
+ * compat.h
+ *		Everything that differs between the PostgreSQL versions we support.
+ *
+ * The floor is PostgreSQL 15.  No other file tests PG_VERSION_NUM.
+ */
+#ifndef SE_COMPAT_H
+#define SE_COMPAT_H
+
+#include "access/genam.h"
+#include "storage/proc.h"
+#include "utils/relcache.h"
+
+#if PG_VERSION_NUM < 150000
+#error "storeengine needs PostgreSQL 15 or later"
+#endif
+
+/*
+ * A number in 0 .. MaxBackends - 1 that belongs to this backend alone, and
+ * the number under which others find its PGPROC.
+ */
+#if PG_VERSION_NUM >= 170000
+#define se_my_backend_index() ((int) MyProcNumber)
+#define se_my_proc_number() ((int) MyProcNumber)
+#else
+#include "storage/backendid.h"
+#define se_my_backend_index() ((int) MyBackendId - 1)
+#define se_my_proc_number() (MyProc->pgprocno)
+#endif
+
+#define se_proc_latch(procno) (&ProcGlobal->allProcs[procno].procLatch)
+
+/*
+ * PostgreSQL 18 counts what an index scan does, if told where to, and can
+ * return a deferrable primary key, which is no use to us.
+ */
+#if PG_VERSION_NUM >= 180000
+#define se_primary_key_index(table) RelationGetPrimaryKeyIndex(table, false)
+#define se_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, NULL, nkeys, 0)
+#else
+#define se_primary_key_index(table) RelationGetPrimaryKeyIndex(table)
+#define se_index_beginscan(table, index, snapshot, nkeys) \
+	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
+#endif							/* SE_COMPAT_H */

@@ -1,0 +1,353 @@
+/*
+ * store.c
+ *		Find the store's relations, and prepare statements over them.
+ *
+ * The relations are found in the extension's schema, never through
+ * search_path, and remembered until an invalidation says that something about them may
+ * have changed.  This is the only module that knows which relations make up
+ * a store.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_extension.h"
+#include "commands/extension.h"
+#include "storage/lmgr.h"
+#include "storage/sinval.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "store.h"
+
+/* What was found last; used while valid. */
+static SeStore current_store;
+static bool current_store_valid = false;
+static MemoryContext current_store_context = NULL;
+
+/* Forget the store when one of its relations changes. */
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid ||
+		relid == current_store.kv || relid == current_store.log ||
+		relid == current_store.control || relid == current_store.sequence)
+		current_store_valid = false;
+}
+
+/* Forget the store when a schema changes, for its name. */
+static void
+forget_schema(Datum arg, int cacheid, uint32 hashvalue)
+{
+	current_store_valid = false;
+}
+
+/* Set up what lives as long as the session. */
+static void
+prepare_session(void)
+{
+	if (current_store_context != NULL)
+		return;
+
+	current_store_context = AllocSetContextCreate(CacheMemoryContext,
+												  "storeengine store",
+												  ALLOCSET_SMALL_SIZES);
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
+}
+
+/* Find the schema of an extension, InvalidOid if there is none any more. */
+static Oid
+extension_schema(Oid extension)
+{
+	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			schema = InvalidOid;
+
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
+	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return schema;
+}
+
+/*
+ * Find a relation of the extension, its owner, and its name as it must stand
+ * in SQL text; false if there is none of the kind.  The caller may leave out
+ * what it does not want.
+ */
+static bool
+find_relation(Oid schema, const char *name, char relkind,
+			  Oid *relid, Oid *owner, char **sql_name)
+{
+	char	   *schema_name = get_namespace_name(schema);
+	HeapTuple	tuple;
+	Form_pg_class form;
+	bool		found;
+
+	if (schema_name == NULL)
+		return false;
+	*relid = get_relname_relid(name, schema);
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(*relid));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	found = form->relkind == relkind;
+	if (owner != NULL)
+		*owner = form->relowner;
+	if (sql_name != NULL)
+		*sql_name = quote_qualified_identifier(schema_name, name);
+	ReleaseSysCache(tuple);
+	return found;
+}
+
+/* Fill in the relations; return the name of one that is missing, or NULL. */
+static const char *
+find_relations(Oid schema, SeStore *store)
+{
+	if (!find_relation(schema, "store_kv", RELKIND_RELATION,
+					   &store->kv, NULL, &store->kv_name))
+		return "store_kv";
+	if (!find_relation(schema, "store_batch_log", RELKIND_RELATION,
+					   &store->log, &store->log_owner, &store->log_name))
+		return "store_batch_log";
+	if (!find_relation(schema, "store_control", RELKIND_RELATION,
+					   &store->control, &store->control_owner, &store->control_name))
+		return "store_control";
+	if (!find_relation(schema, "store_sequence", RELKIND_SEQUENCE,
+					   &store->sequence, NULL, NULL))
+		return "store_sequence";
+	return NULL;
+}
+
+/* Tell whether two look-ups found the same. */
+static bool
+same_store(const SeStore *a, const SeStore *b)
+{
+	return a->extension == b->extension &&
+		a->log_owner == b->log_owner && a->control_owner == b->control_owner &&
+		a->kv == b->kv && a->log == b->log &&
+		a->control == b->control && a->sequence == b->sequence &&
+		strcmp(a->kv_name, b->kv_name) == 0 &&
+		strcmp(a->log_name, b->log_name) == 0 &&
+		strcmp(a->control_name, b->control_name) == 0;
+}
+
+/* Look everything up and remember it; false if there is no extension. */
+static bool
+look_up_store(void)
+{
+	SeStore		store = {0};
+	Oid			schema;
+	const char *missing;
+	MemoryContext old_context;
+
+	store.extension = get_extension_oid("storeengine", true);
+	schema = OidIsValid(store.extension) ? extension_schema(store.extension) : InvalidOid;
+	if (!OidIsValid(schema))
+		return false;
+
+	missing = find_relations(schema, &store);
+	if (missing != NULL)
+	{
+		/* It may have been dropped with the extension, just now. */
+		if (get_extension_oid("storeengine", true) != store.extension)
+			return look_up_store();
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("relation \"%s\" of extension storeengine is missing or has been replaced",
+						missing),
+				 errhint("It belongs in the schema of the extension, as the extension created it.")));
+	}
+
+	if (current_store.generation > 0 && same_store(&store, &current_store))
+		return true;
+
+	/* The old names are left alone: see se_store_prepare(). */
+	old_context = MemoryContextSwitchTo(current_store_context);
+	store.kv_name = pstrdup(store.kv_name);
+	store.log_name = pstrdup(store.log_name);
+	store.control_name = pstrdup(store.control_name);
+	MemoryContextSwitchTo(old_context);
+
+	store.generation = current_store.generation + 1;
+	current_store = store;
+	return true;
+}
+
+/* Find the store; false if there is no extension. */
+static bool
+find_store(void)
+{
+	prepare_session();
+	AcceptInvalidationMessages();
+	while (!current_store_valid)
+	{
+		uint64		seen = SharedInvalidMessageCounter;
+
+		if (!look_up_store())
+			return false;
+		current_store_valid = (seen == SharedInvalidMessageCounter);
+	}
+	return true;
+}
+
+/*
+ * Find the store without locking it, for statements that lock the tables they
+ * use by themselves.  Raises 55000 when the database has no store.
+ */
+SeStore *
+se_store_find(void)
+{
+	if (!find_store())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("extension storeengine is not installed in this database"),
+				 errhint("Use CREATE EXTENSION storeengine.")));
+	return &current_store;
+}
+
+/*
+ * Find the store and lock its tables of pairs and of batches in the given mode
+ * until the transaction ends, which keeps DROP EXTENSION away.  The result is
+ * good until then.  DROP EXTENSION locks the pairs first, and so do we.
+ * Raises 55000 when the database has no store.
+ */
+SeStore *
+se_store_lock(LOCKMODE mode)
+{
+	for (;;)
+	{
+		Oid			kv = se_store_find()->kv;
+		Oid			log = current_store.log;
+
+		LockRelationOid(kv, mode);
+		LockRelationOid(log, mode);
+		if (find_store() && current_store.kv == kv && current_store.log == log)
+			return &current_store;
+		UnlockRelationOid(log, mode);
+		UnlockRelationOid(kv, mode);
+	}
+}
+
+/*
+ * As se_store_lock(), but return NULL rather than wait for the locks or raise;
+ * *missing tells whether that is because the database has no store.  When it
+ * returns NULL it may hold a lock, so the transaction should end then.
+ */
+SeStore *
+se_store_try_lock(LOCKMODE mode, bool *missing)
+{
+	Oid			kv;
+	Oid			log;
+
+	*missing = !find_store();
+	if (*missing)
+		return NULL;
+
+	kv = current_store.kv;
+	log = current_store.log;
+	if (!ConditionalLockRelationOid(kv, mode) || !ConditionalLockRelationOid(log, mode))
+		return NULL;
+	if (find_store() && current_store.kv == kv && current_store.log == log)
+		return &current_store;
+	return NULL;
+}
+
+/* Tell whether an index is over the table's first columns, of these types. */
+static bool
+index_covers(Relation index, Relation table, const Oid *types, int ntypes)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+
+	if (index->rd_index->indnkeyatts != ntypes || desc->natts < ntypes)
+		return false;
+	for (int i = 0; i < ntypes; i++)
+	{
+		if (index->rd_index->indkey.values[i] != i + 1 ||
+			TupleDescAttr(desc, i)->atttypid != types[i])
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Open the primary key of one of the store's tables for reading, which must be
+ * over its first columns, of the given types.  The caller closes it with
+ * index_close().  Raises 55000 if somebody altered it.
+ */
+Relation
+se_store_open_primary_key(Relation table, const Oid *types, int ntypes)
+{
+	Oid			oid = se_primary_key_index(table);
+	Relation	index = OidIsValid(oid) ? index_open(oid, AccessShareLock) : NULL;
+
+	if (index == NULL || !index_covers(index, table, types, ntypes))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("table \"%s\" has lost its primary key",
+						RelationGetRelationName(table)),
+				 errhint("Make the key columns and the primary key again as the extension created them.")));
+	return index;
+}
+
+/*
+ * Prepare a statement, unless that has been done for this store.  The caller
+ * has locked the store and is connected to SPI.
+ */
+void
+se_store_prepare(const SeStore *store, SeStatement *statement)
+{
+	SPIPlanPtr	plan;
+
+	if (statement->plan != NULL && statement->generation == store->generation)
+		return;
+
+	plan = SPI_prepare(statement->sql(store), statement->nargs,
+					   statement->argtypes);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "could not prepare a statement: %s",
+			 SPI_result_code_string(SPI_result));
+
+	/*
+	 * The old plan is left alone: a trigger on the table can bring us here
+	 * while it is running.  Stores rarely change.
+	 */
+	statement->plan = plan;
+	statement->generation = store->generation;
+}
+
+/*
+ * Run a statement and return the number of rows it touched; rows returned
+ * are in SPI_tuptable.  The caller has locked the store and is connected to
+ * SPI.  With read_only the statement sees the caller's snapshot, else what
+ * plain SQL would see.  Raises whatever the statement raises.
+ */
+uint64
+se_store_execute(const SeStore *store, SeStatement *statement,
+				 Datum *args, const char *nulls, bool read_only)
+{
+	int			result;
+
+	se_store_prepare(store, statement);
+	result = SPI_execute_plan(statement->plan, args, nulls, read_only, 0);
+	if (result < 0)
+		elog(ERROR, "could not execute a statement: %s",
+			 SPI_result_code_string(result));
+	return SPI_processed;
+}

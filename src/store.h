@@ -1,0 +1,45 @@
+/*
+ * store.h
+ *		Which relations make up the store of this database.
+ */
+#ifndef SE_STORE_H
+#define SE_STORE_H
+
+#include "executor/spi.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
+typedef struct SeStore
+{
+	Oid			extension;
+	Oid			log_owner;
+	Oid			control_owner;
+	Oid			kv;
+	Oid			log;
+	Oid			control;
+	Oid			sequence;
+	char	   *kv_name;		/* qualified and quoted, for SQL */
+	char	   *log_name;
+	char	   *control_name;
+	uint64		generation;		/* differs whenever anything above does */
+} SeStore;
+
+/* A statement over the store's tables, prepared once per session. */
+typedef struct SeStatement
+{
+	const char *(*sql) (const SeStore *store);
+	int			nargs;
+	Oid			argtypes[4];
+	SPIPlanPtr	plan;
+	uint64		generation;
+} SeStatement;
+
+extern SeStore *se_store_find(void);
+extern SeStore *se_store_lock(LOCKMODE mode);
+extern SeStore *se_store_try_lock(LOCKMODE mode, bool *missing);
+extern Relation se_store_open_primary_key(Relation table, const Oid *types, int ntypes);
+extern void se_store_prepare(const SeStore *store, SeStatement *statement);
+extern uint64 se_store_execute(const SeStore *store, SeStatement *statement,
+							   Datum *args, const char *nulls, bool read_only);
+
+#endif							/* SE_STORE_H */
