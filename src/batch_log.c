@@ -1,0 +1,229 @@
+/*
+ * batch_log.c
+ *		The log: append to it, read from it, prune it, fill its holes.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "batch_log.h"
+#include "control.h"
+#include "frontier.h"
+#include "sequencer.h"
+
+/* SQL: add a batch. */
+static const char *
+append_sql(const SeStore *store)
+{
+	return psprintf("INSERT INTO %s"
+					" (sequence_number, stable, written_at, payload, deleted_keys)"
+					" VALUES ($1, $2, pg_catalog.clock_timestamp(), $3, $4)",
+					store->log_name);
+}
+
+/* SQL: read a batch. */
+static const char *
+fetch_sql(const SeStore *store)
+{
+	return psprintf("SELECT payload FROM %s"
+					" WHERE sequence_number OPERATOR(pg_catalog.=) $1",
+					store->log_name);
+}
+
+/* SQL: delete the batches above one number and up to another. */
+static const char *
+prune_sql(const SeStore *store)
+{
+	return psprintf("DELETE FROM %s"
+					" WHERE sequence_number OPERATOR(pg_catalog.>) $1"
+					" AND sequence_number OPERATOR(pg_catalog.<=) $2",
+					store->log_name);
+}
+
+/* SQL: find a batch above one number and up to another. */
+static const char *
+remain_sql(const SeStore *store)
+{
+	return psprintf("SELECT FROM %s"
+					" WHERE sequence_number OPERATOR(pg_catalog.>) $1"
+					" AND sequence_number OPERATOR(pg_catalog.<=) $2 LIMIT 1",
+					store->log_name);
+}
+
+/* SQL: add empty batches. */
+static const char *
+fill_sql(const SeStore *store)
+{
+	return psprintf("INSERT INTO %s"
+					" (sequence_number, stable, written_at, payload)"
+					" SELECT hole, $2, pg_catalog.clock_timestamp(), ''"
+					" FROM pg_catalog.unnest($1) AS hole",
+					store->log_name);
+}
+
+static SeStatement append_statement = {.sql = append_sql, .nargs = 4, .argtypes = {INT8OID, INT8OID, BYTEAOID, BYTEAOID}};
+static SeStatement fetch_statement = {.sql = fetch_sql, .nargs = 1, .argtypes = {INT8OID}};
+static SeStatement prune_statement = {.sql = prune_sql, .nargs = 2, .argtypes = {INT8OID, INT8OID}};
+static SeStatement remain_statement = {.sql = remain_sql, .nargs = 2, .argtypes = {INT8OID, INT8OID}};
+static SeStatement fill_statement = {.sql = fill_sql, .nargs = 2, .argtypes = {INT8ARRAYOID, INT8OID}};
+
+/* Refuse a caller without a privilege on the log. */
+static void
+check_privilege(const SeStore *store, AclMode privilege)
+{
+	AclResult	result = pg_class_aclcheck(store->log, GetUserId(), privilege);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_TABLE, get_rel_name(store->log));
+}
+
+/* Refuse to go on without a row that should have been added. */
+static void
+check_appended(uint64 expected, uint64 appended)
+{
+	if (appended != expected)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("the batch was not logged"),
+				 errhint("A trigger or a rule on the batch log suppresses rows.")));
+}
+
+/*
+ * Append a batch and return its number.  deleted_keys may be NULL.  The
+ * caller has locked the store and every key of the batch, and is connected to
+ * SPI.  Raises what se_sequencer_allocate() and the INSERT raise, and 27000 if
+ * a trigger suppresses the row.
+ */
+int64
+se_log_append(const SeStore *store, SeShared *shared,
+			  bytea *payload, bytea *deleted_keys)
+{
+	Datum		args[4];
+	char		nulls[4] = {' ', ' ', ' ', ' '};
+	int64		number;
+
+	check_privilege(store, ACL_INSERT);
+	args[1] = Int64GetDatum(se_frontier_stamp(store, shared));
+	args[2] = PointerGetDatum(payload);
+	args[3] = PointerGetDatum(deleted_keys);
+	if (deleted_keys == NULL)
+		nulls[3] = 'n';
+
+	se_store_prepare(store, &append_statement);
+	number = se_sequencer_allocate(store, shared);
+	args[0] = Int64GetDatum(number);
+	check_appended(1, se_store_execute(store, &append_statement, args, nulls, false));
+	return number;
+}
+
+/*
+ * Read the stored bytes of a batch with the caller's snapshot; NULL if it is
+ * not there.  The caller has locked the store and is connected to SPI; the
+ * result is allocated outside it and may be toasted.
+ */
+bytea *
+se_log_fetch(const SeStore *store, int64 number)
+{
+	Datum		arg = Int64GetDatum(number);
+	Datum		payload;
+	bool		isnull;
+
+	/* In the middle of a restore there may be rows that were pruned. */
+	if (number <= se_control_read(store, SE_CONTROL_FLOOR, GetActiveSnapshot()))
+		return NULL;
+	if (se_store_execute(store, &fetch_statement, &arg, NULL, true) == 0)
+		return NULL;
+	payload = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return (bytea *) DatumGetPointer(SPI_datumTransfer(payload, false, -1));
+}
+
+/* Refuse to prune when row-level security would leave rows behind. */
+static void
+check_sees_all(const SeStore *store)
+{
+	if (check_enable_rls(store->log, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot prune the batch log under row-level security"),
+				 errdetail("Policies on table \"%s\" could hide batches from the current user.",
+						   get_rel_name(store->log)),
+				 errhint("Prune as the owner of the table, or as a role with BYPASSRLS.")));
+}
+
+/*
+ * Delete the batches below cutoff as far as the log is complete, raise the
+ * floor, and return how many were deleted.  The caller has locked the store
+ * and is connected to SPI.
+ *
+ * Pruners go one after the other.  The frontier is looked up after the others
+ * are out of the way, with a new snapshot where the isolation level allows
+ * it; where it does not, and another pruner came first, the DELETE fails with
+ * 40001.  Raises 42501 without the right to see and delete all of them, 27000 if
+ * a trigger keeps some.  The commit is forced to be durable: a floor that has been seen must
+ * not come down in a crash.
+ */
+int64
+se_log_prune(const SeStore *store, int64 cutoff)
+{
+	SeFrontier	found;
+	int64		target;
+	Datum		args[2];
+	int64		deleted;
+
+	check_privilege(store, ACL_DELETE);
+	check_sees_all(store);
+	LockDatabaseObject(RelationRelationId, store->control, 0, ExclusiveLock);
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	se_frontier_read(store, GetActiveSnapshot(), &found);
+	PopActiveSnapshot();
+
+	target = Min(cutoff - 1, found.frontier);
+	if (target <= found.floor)
+		return 0;
+
+	args[0] = Int64GetDatum(found.floor);
+	args[1] = Int64GetDatum(target);
+	deleted = (int64) se_store_execute(store, &prune_statement, args, NULL, false);
+	if (deleted != target - found.floor &&
+		se_store_execute(store, &remain_statement, args, NULL, false) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("part of the batch log could not be pruned"),
+				 errhint("A trigger or a rule on the batch log keeps rows.")));
+	se_control_raise(store, SE_CONTROL_FLOOR, target);
+	ForceSyncCommit();
+	return deleted;
+}
+
+/*
+ * Fill holes with empty batches.  The caller knows that the numbers are
+ * decided and unused, has locked the store, is connected to SPI and makes the
+ * commit durable.  Raises 23505 if there is a batch after all,
+ * 27000 if a trigger suppresses a row.
+ */
+void
+se_log_fill(const SeStore *store, const int64 *holes, int count)
+{
+	Datum	   *numbers = palloc(count * sizeof(Datum));
+	Datum		args[2];
+
+	for (int i = 0; i < count; i++)
+		numbers[i] = Int64GetDatum(holes[i]);
+	args[0] = PointerGetDatum(construct_array(numbers, count, INT8OID, sizeof(int64),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	args[1] = Int64GetDatum(holes[0] - 1);
+	check_appended(count, se_store_execute(store, &fill_statement, args, NULL, false));
+}

@@ -1,0 +1,212 @@
+/*
+ * kv.c
+ *		The key-value table: change it by batches, read it by key.
+ *
+ * Every change leaves all keys of the batch locked until the transaction
+ * ends, absent ones included, so that of two writers of one key the one that
+ * gets the lock first gets the lower number.  Keys are locked in ascending
+ * order, so that two batches never wait for each other.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "kv.h"
+
+/* SQL: insert or overwrite pairs. */
+static const char *
+put_sql(const SeStore *store)
+{
+	return psprintf("INSERT INTO %s (key, value) SELECT batch.key, batch.value"
+					" FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+					" AS batch (key, value)"
+					" ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+					store->kv_name);
+}
+
+/*
+ * SQL: lock keys.  DO UPDATE locks the rows that are there, though its WHERE
+ * keeps it from changing them; the others are inserted, which locks them too.
+ */
+static const char *
+lock_sql(const SeStore *store)
+{
+	return psprintf("INSERT INTO %s AS kv (key, value) SELECT batch.key, ''"
+					" FROM pg_catalog.unnest($1) AS batch (key)"
+					" ON CONFLICT (key) DO UPDATE SET value = kv.value WHERE false",
+					store->kv_name);
+}
+
+/* SQL: delete keys. */
+static const char *
+delete_sql(const SeStore *store)
+{
+	return psprintf("DELETE FROM %s WHERE key OPERATOR(pg_catalog.=) ANY ($1)",
+					store->kv_name);
+}
+
+/* SQL: read a key. */
+static const char *
+get_sql(const SeStore *store)
+{
+	return psprintf("SELECT value FROM %s WHERE key OPERATOR(pg_catalog.=) $1",
+					store->kv_name);
+}
+
+static const Oid key_types[] = {BYTEAOID};
+
+static SeStatement put_statement = {.sql = put_sql, .nargs = 2, .argtypes = {BYTEAARRAYOID, BYTEAARRAYOID}};
+static SeStatement lock_statement = {.sql = lock_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}};
+static SeStatement delete_statement = {.sql = delete_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}};
+static SeStatement get_statement = {.sql = get_sql, .nargs = 1, .argtypes = {BYTEAOID}};
+
+/*
+ * Refuse a batch of which a policy or a trigger of the table's owner left
+ * something out: the log would tell of what did not happen.
+ */
+static void
+check_all_changed(const SeStore *store, const SeBatch *distinct, uint64 changed)
+{
+	if (changed == (uint64) distinct->count)
+		return;
+	if (check_enable_rls(store->kv, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security forbids part of the batch"),
+				 errdetail("It lets %llu of %d keys be changed.",
+						   (unsigned long long) changed, distinct->count)));
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("part of the batch was not applied"),
+			 errdetail("%llu of %d keys were changed.",
+					   (unsigned long long) changed, distinct->count),
+			 errhint("A trigger or a rule on the table suppresses changes.")));
+}
+
+/*
+ * Tell whether the transaction's snapshot shows a key's row that we did not
+ * write.  SnapshotAny finds all versions, and takes no predicate locks, with
+ * which serializable writers would fail each other.
+ */
+static bool
+shows_older_row(Relation table, Relation index, TupleTableSlot *slot, const SeEntry *entry)
+{
+	IndexScanDesc scan = se_index_beginscan(table, index, SnapshotAny, 1);
+	bytea	   *bytes = (bytea *) cstring_to_text_with_len((const char *) entry->key,
+														   entry->key_len);
+	ScanKeyData key;
+	bool		found = false;
+
+	ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_BYTEAEQ, PointerGetDatum(bytes));
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (!found && index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+		Datum		xmin = slot_getsysattr(slot, MinTransactionIdAttributeNumber, &isnull);
+
+		found = !TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin)) &&
+			table_tuple_satisfies_snapshot(table, slot, GetActiveSnapshot());
+	}
+	index_endscan(scan);
+	pfree(bytes);
+	return found;
+}
+
+/*
+ * Refuse to put a key that was deleted since the transaction's snapshot was
+ * taken, as an overwritten one is refused.  INSERT itself does not mind, and
+ * the transaction would from then on see two rows for one key.
+ */
+static void
+check_none_deleted_since(const SeStore *store, const SeBatch *distinct)
+{
+	Relation	table = table_open(store->kv, RowExclusiveLock);
+	Relation	index = se_store_open_primary_key(table, key_types, lengthof(key_types));
+	TupleTableSlot *slot = table_slot_create(table, NULL);
+	bool		found = false;
+
+	CommandCounterIncrement();
+	PushCopiedSnapshot(GetTransactionSnapshot());
+	UpdateActiveSnapshotCommandId();
+	for (int i = 0; i < distinct->count && !found; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		found = shows_older_row(table, index, slot, &distinct->entries[i]);
+	}
+	PopActiveSnapshot();
+	ExecDropSingleTupleTableSlot(slot);
+	index_close(index, NoLock);
+	table_close(table, NoLock);
+
+	if (found)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("could not serialize access due to concurrent delete")));
+}
+
+/*
+ * Insert or overwrite the pairs of a batch of distinct, ascending keys.  The
+ * caller has locked the store and is connected to SPI.  Raises what the
+ * upsert raises: privileges, 40001, 40P01; and 42501 or 27000 if policies or
+ * triggers leave something out.
+ */
+void
+se_kv_put(const SeStore *store, const SeBatch *distinct)
+{
+	Datum		args[2];
+
+	if (distinct->count == 0)
+		return;
+	args[0] = PointerGetDatum(se_batch_keys(distinct));
+	args[1] = PointerGetDatum(se_batch_values(distinct));
+	check_all_changed(store, distinct,
+					  se_store_execute(store, &put_statement, args, NULL, false));
+	if (IsolationUsesXactSnapshot())
+		check_none_deleted_since(store, distinct);
+}
+
+/*
+ * Delete the keys of a batch of distinct, ascending keys.  As se_kv_put().
+ *
+ * A DELETE alone would not lock the keys that are absent, and somebody could
+ * insert one of them with a lower number than ours, yet after we looked.
+ */
+void
+se_kv_delete(const SeStore *store, const SeBatch *distinct)
+{
+	Datum		keys;
+
+	if (distinct->count == 0)
+		return;
+	keys = PointerGetDatum(se_batch_keys(distinct));
+	(void) se_store_execute(store, &lock_statement, &keys, NULL, false);
+	check_all_changed(store, distinct,
+					  se_store_execute(store, &delete_statement, &keys, NULL, false));
+}
+
+/*
+ * Read the value of a key with the caller's snapshot; false if there is none.
+ * The caller is connected to SPI; the value is allocated outside it.
+ */
+bool
+se_kv_get(const SeStore *store, Datum key, Datum *value)
+{
+	bool		isnull;
+
+	if (se_store_execute(store, &get_statement, &key, NULL, true) == 0)
+		return false;
+	*value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	*value = SPI_datumTransfer(*value, false, -1);
+	return true;
+}
