@@ -1,0 +1,219 @@
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION storeengine" to load this file. \quit
+
+--
+-- Data.  Dumped by pg_dump with its contents, but for anchors, which can be
+-- found again.
+--
+
+CREATE TABLE store_kv (
+	key bytea PRIMARY KEY CHECK (pg_catalog.octet_length(key) <= 254),
+	value bytea NOT NULL
+);
+COMMENT ON TABLE store_kv IS 'current pairs of the store';
+
+CREATE TABLE store_batch_log (
+	sequence_number bigint PRIMARY KEY CHECK (sequence_number > 0),
+	stable bigint NOT NULL,
+	written_at timestamptz NOT NULL,
+	payload bytea NOT NULL,
+	deleted_keys bytea,
+	CHECK (stable < sequence_number)
+);
+-- Toasting happens while the number is held: do not compress.
+ALTER TABLE store_batch_log ALTER COLUMN payload SET STORAGE EXTERNAL;
+ALTER TABLE store_batch_log ALTER COLUMN deleted_keys SET STORAGE EXTERNAL;
+COMMENT ON TABLE store_batch_log IS 'every batch, by sequence number';
+COMMENT ON COLUMN store_batch_log.stable IS
+'a number up to which the log was complete before this batch was written';
+COMMENT ON COLUMN store_batch_log.payload IS
+'the pairs put, in the given order: field 2 of protobuf message log.stream.v1.GetResponse';
+COMMENT ON COLUMN store_batch_log.deleted_keys IS
+'the keys deleted, framed as payload, without values; NULL if the batch is not a delete';
+
+CREATE TABLE store_control (
+	item name,
+	number bigint,
+	PRIMARY KEY (item, number)
+);
+COMMENT ON TABLE store_control IS
+'numbers about the store; of each item the highest counts: floor (highest pruned batch), anchor (a frontier)';
+
+CREATE SEQUENCE store_sequence;
+COMMENT ON SEQUENCE store_sequence IS 'sequence numbers of batches';
+
+SELECT pg_catalog.pg_extension_config_dump('store_kv', '');
+SELECT pg_catalog.pg_extension_config_dump('store_batch_log', '');
+SELECT pg_catalog.pg_extension_config_dump('store_control', 'WHERE item <> ''anchor''');
+SELECT pg_catalog.pg_extension_config_dump('store_sequence', '');
+
+CREATE TYPE store_entry AS (key bytea, value bytea);
+COMMENT ON TYPE store_entry IS 'a key and its value';
+
+--
+-- Writing.
+--
+
+CREATE FUNCTION store_put_batch(keys bytea[], "values" bytea[]) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_put_batch(bytea[], bytea[]) IS
+'store pairs atomically, return the sequence number of the batch';
+
+CREATE FUNCTION store_put_batch(entries store_entry[]) RETURNS bigint
+	AS 'MODULE_PATHNAME', 'store_put_batch_entries' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_put_batch(store_entry[]) IS
+'store pairs atomically, return the sequence number of the batch';
+
+CREATE FUNCTION store_put(key bytea, value bytea) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_put(bytea, bytea) IS
+'store one pair, return the sequence number of the batch';
+
+CREATE FUNCTION store_put_request(request bytea) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_put_request(bytea) IS
+'store the pairs of a protobuf message log.ingest.v1.PutRequest, return the sequence number of the batch';
+
+CREATE FUNCTION store_delete_batch(keys bytea[]) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_delete_batch(bytea[]) IS
+'delete keys atomically, return the sequence number of the batch';
+
+--
+-- Reading.
+--
+
+CREATE FUNCTION store_current_sequence() RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION store_current_sequence() IS
+'sequence number up to which every batch is visible, 0 if there is none';
+
+CREATE FUNCTION store_oldest_retained_batch() RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION store_oldest_retained_batch() IS
+'lowest sequence number in the batch log, NULL if the log is empty';
+
+CREATE FUNCTION store_get_batch(sequence_number bigint) RETURNS store_entry[]
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION store_get_batch(bigint) IS
+'pairs put by a batch, in the given order; NULL if it is pruned or not written, {} if it put none';
+
+CREATE FUNCTION store_get_batch_response(sequence_number bigint) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION store_get_batch_response(bigint) IS
+'a batch as protobuf message log.stream.v1.GetResponse; SE001 if it is pruned, SE002 if it is not written';
+
+CREATE FUNCTION store_get(key bytea, min_sequence_number bigint DEFAULT NULL) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION store_get(bytea, bigint) IS
+'value of a key, NULL if there is none; SE003 unless min_sequence_number has been reached';
+
+CREATE FUNCTION store_check_keys(keys bytea[], min_sequence_number bigint) RETURNS bytea[]
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION store_check_keys(bytea[], bigint) IS
+'internal: check the arguments of store_get_many, return keys';
+
+CREATE FUNCTION store_check_scan(start bytea, "end" bytea, "limit" bigint,
+								 forward boolean, min_sequence_number bigint) RETURNS boolean
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION store_check_scan(bytea, bytea, bigint, boolean, bigint) IS
+'internal: check the arguments of store_range_scan, return whether it has to look for rows';
+
+-- The cost makes the planner use it as a bound of the index rather than call it
+-- for each row: a scan need not sort its rows, and can be stopped early.
+CREATE FUNCTION store_scan_bound(bound bytea) RETURNS bytea
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION store_scan_bound(bytea) IS
+'internal: return a bound of store_range_scan, unseen by the planner';
+
+-- Names in the bodies are qualified where a function in the store's schema could
+-- be a better match.  The planner inlines the two functions below: they are as fast as the SQL in
+-- them, and stop when the caller does.
+
+CREATE FUNCTION store_get_many(keys bytea[], min_sequence_number bigint DEFAULT NULL)
+	RETURNS SETOF store_entry
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 100
+BEGIN ATOMIC
+	SELECT wanted.key, kv.value
+	FROM pg_catalog.unnest(store_check_keys(keys, min_sequence_number)) WITH ORDINALITY AS wanted (key, place)
+	LEFT JOIN store_kv AS kv ON kv.key = wanted.key
+	ORDER BY wanted.place;
+END;
+COMMENT ON FUNCTION store_get_many(bytea[], bigint) IS
+'one row for each given key, in the given order, with NULL for missing values; SE003 unless min_sequence_number has been reached';
+
+-- Of the two arms one is dropped by the planner, or at the latest when the
+-- scan starts.  No key is longer than 254 bytes, so 255 times ff is above all.
+CREATE FUNCTION store_range_scan(start bytea DEFAULT '', "end" bytea DEFAULT '',
+								 "limit" bigint DEFAULT NULL, forward boolean DEFAULT true,
+								 min_sequence_number bigint DEFAULT NULL)
+	RETURNS SETOF store_entry
+	LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
+BEGIN ATOMIC
+	(SELECT kv.key, kv.value
+	 FROM store_kv AS kv
+	 WHERE forward IS NOT FALSE
+	   AND store_check_scan(start, "end", "limit", forward, min_sequence_number)
+	   AND kv.key >= store_scan_bound(start)
+	   AND kv.key <= store_scan_bound(CASE WHEN "end" = '' THEN pg_catalog.decode(pg_catalog.repeat('ff', 255), 'hex') ELSE "end" END)
+	 ORDER BY kv.key
+	 LIMIT nullif("limit", 0))
+	UNION ALL
+	(SELECT kv.key, kv.value
+	 FROM store_kv AS kv
+	 WHERE forward IS FALSE
+	   AND store_check_scan(start, "end", "limit", forward, min_sequence_number)
+	   AND kv.key >= store_scan_bound(start)
+	   AND kv.key <= store_scan_bound(CASE WHEN "end" = '' THEN pg_catalog.decode(pg_catalog.repeat('ff', 255), 'hex') ELSE "end" END)
+	 ORDER BY kv.key DESC
+	 LIMIT nullif("limit", 0));
+END;
+COMMENT ON FUNCTION store_range_scan(bytea, bytea, bigint, boolean, bigint) IS
+'pairs with start <= key <= end, in ascending or descending order of keys; an empty end is no bound';
+
+--
+-- Pruning and looking in.
+--
+
+CREATE FUNCTION store_prune_batch_log(cutoff_exclusive bigint) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_prune_batch_log(bigint) IS
+'delete the batches with lower sequence numbers from the log, return how many were deleted';
+
+CREATE FUNCTION store_status_values(OUT frontier bigint,
+									OUT oldest_retained bigint,
+									OUT in_flight integer,
+									OUT holder_pid integer,
+									OUT holder_sequence_number bigint,
+									OUT holder_since timestamptz,
+									OUT worker_state text,
+									OUT worker_pid integer)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION store_status_values() IS 'internal: what store_status shows';
+
+CREATE VIEW store_status AS
+	SELECT status.frontier,
+		   (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM store_sequence) AS highest_allocated,
+		   status.in_flight,
+		   status.holder_pid,
+		   status.holder_sequence_number,
+		   status.holder_since,
+		   status.oldest_retained,
+		   status.worker_state,
+		   status.worker_pid
+	FROM store_status_values() AS status;
+COMMENT ON VIEW store_status IS 'what the store is doing: one row';
+
+--
+-- Privileges.  The functions run with the rights of their callers, so grants
+-- on the tables decide who may read and write.  What changes the store, or
+-- shows what others are doing, has to be granted besides.
+--
+
+REVOKE ALL ON FUNCTION store_put_batch(bytea[], bytea[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_put_batch(store_entry[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_put(bytea, bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_put_request(bytea) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_delete_batch(bytea[]) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_prune_batch_log(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_status_values() FROM PUBLIC;
