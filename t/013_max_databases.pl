@@ -1,0 +1,55 @@
+# storeengine.max_databases limits how many databases are written to; the
+# place of a dropped one is free for another.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib $FindBin::RealBin;
+use StoreTest;
+use Test::More;
+
+my $node = store_node('main', extension => 0, conf => <<~CONF);
+	storeengine.max_databases = 2
+	log_min_messages = debug1
+	CONF
+my $admin = session($node);
+my %session;
+
+# The one that is looked at first after a restart is not the one that is used
+# first.
+for my $name (qw(third first second))
+{
+	$admin->do("CREATE DATABASE $name");
+	$session{$name} = session($node, $name);
+	$session{$name}->do('CREATE EXTENSION storeengine');
+}
+
+is(value($session{first}, q{SELECT store_put('a', '1')}), 1, 'a first database can be written to');
+is(value($session{second}, q{SELECT store_put('a', '1')}), 1, 'a second one, too');
+is(failure($session{third}, q{SELECT store_put('a', '1')}), '53400', 'a third one cannot');
+like($session{third}->errstr, qr/HINT:.*storeengine\.max_databases/, 'with a hint');
+is(value($session{third}, 'SELECT store_current_sequence()'), 0, 'but it can be read');
+
+# The launcher's round through all databases gives no place away.
+my $log_size = -s $node->logfile;
+$_->disconnect for values %session;
+$node->restart;
+$admin = session($node);
+%session = map { $_ => session($node, $_) } keys %session;
+wait_until('a worker has been everywhere',
+	sub { 3 == grep { worker_has_left($node, $_, $log_size) } values %session });
+is(failure($session{first}, q{SELECT store_put('a', '1')}), '', 'the first one after a restart');
+is(failure($session{second}, q{SELECT store_put('a', '1')}), '', 'the second one after a restart');
+
+$session{first}->disconnect;
+$admin->do('DROP DATABASE first');
+# A1
+is(value($session{third}, q{SELECT store_put('a', '1')}), 1,
+	'when another is dropped, it can be written to');
+# A2
+my $hole = leave_hole($session{third});
+is(wait_complete($session{third}), $hole + 1, 'and its holes are filled');
+is(value($session{second}, q{SELECT store_put('a', '1')}), 3, 'the second one goes on');
+
+done_testing();
