@@ -2,8 +2,8 @@
 \echo Use "CREATE EXTENSION storeengine" to load this file. \quit
 
 --
--- Data.  Dumped by pg_dump with its contents, but for anchors, which can be
--- found again.
+-- Data.  Dumped by pg_dump with its contents, but for anchors and tallies, which
+-- can be found again.
 --
 
 CREATE TABLE store_kv (
@@ -34,17 +34,29 @@ COMMENT ON COLUMN store_batch_log.deleted_keys IS
 CREATE TABLE store_control (
 	item name,
 	number bigint,
+	bytes bigint NOT NULL,
+	noted_at timestamptz NOT NULL,
 	PRIMARY KEY (item, number)
 );
 COMMENT ON TABLE store_control IS
-'numbers about the store; of each item the highest counts: floor (highest pruned batch), anchor (a frontier)';
+'numbers about the store; of each item the highest counts: floor (highest pruned batch), anchor (a frontier), tally (highest counted batch)';
+COMMENT ON COLUMN store_control.bytes IS
+'of floor and tally: the bytes of all batches up to the number, since counting began';
+
+CREATE TABLE store_retention (
+	singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+	rule jsonb NOT NULL
+);
+COMMENT ON TABLE store_retention IS
+'the rule by which the worker prunes the batch log, if there is one: see store_set_retention';
 
 CREATE SEQUENCE store_sequence;
 COMMENT ON SEQUENCE store_sequence IS 'sequence numbers of batches';
 
 SELECT pg_catalog.pg_extension_config_dump('store_kv', '');
 SELECT pg_catalog.pg_extension_config_dump('store_batch_log', '');
-SELECT pg_catalog.pg_extension_config_dump('store_control', 'WHERE item <> ''anchor''');
+SELECT pg_catalog.pg_extension_config_dump('store_control', 'WHERE item = ''floor''');
+SELECT pg_catalog.pg_extension_config_dump('store_retention', '');
 SELECT pg_catalog.pg_extension_config_dump('store_sequence', '');
 
 CREATE TYPE store_entry AS (key bytea, value bytea);

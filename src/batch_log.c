@@ -4,6 +4,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/objectaddress.h"
 #include "catalog/pg_class.h"
@@ -14,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 
@@ -41,11 +43,42 @@ fetch_sql(const SeStore *store)
 					store->log_name);
 }
 
+/* A column of the log, as the extension made it. */
+typedef struct LogColumn
+{
+	const char *name;
+	Oid			type;
+} LogColumn;
+
+static const LogColumn log_columns[] = {
+	{"sequence_number", INT8OID}, {"stable", INT8OID}, {"written_at", TIMESTAMPTZOID},
+	{"payload", BYTEAOID}, {"deleted_keys", BYTEAOID}
+};
+
+/* SQL: find out when a batch was written. */
+static const char *
+written_at_sql(const SeStore *store)
+{
+	return psprintf("SELECT written_at FROM ONLY %s"
+					" WHERE sequence_number OPERATOR(pg_catalog.=) $1",
+					store->log_name);
+}
+
 /* SQL: delete the batches above one number and up to another. */
 static const char *
 prune_sql(const SeStore *store)
 {
 	return psprintf("DELETE FROM %s"
+					" WHERE sequence_number OPERATOR(pg_catalog.>) $1"
+					" AND sequence_number OPERATOR(pg_catalog.<=) $2",
+					store->log_name);
+}
+
+/* SQL: the bytes of the batches above one number and up to another. */
+static const char *
+count_sql(const SeStore *store)
+{
+	return psprintf("SELECT coalesce(pg_catalog.sum(" SE_LOG_BYTES "), 0)::pg_catalog.int8 FROM ONLY %s"
 					" WHERE sequence_number OPERATOR(pg_catalog.>) $1"
 					" AND sequence_number OPERATOR(pg_catalog.<=) $2",
 					store->log_name);
@@ -74,6 +107,8 @@ fill_sql(const SeStore *store)
 
 static SeStatement append_statement = {.sql = append_sql, .nargs = 4, .argtypes = {INT8OID, INT8OID, BYTEAOID, BYTEAOID}};
 static SeStatement fetch_statement = {.sql = fetch_sql, .nargs = 1, .argtypes = {INT8OID}};
+static SeStatement written_at_statement = {.sql = written_at_sql, .nargs = 1, .argtypes = {INT8OID}};
+static SeStatement count_statement = {.sql = count_sql, .nargs = 2, .argtypes = {INT8OID, INT8OID}};
 static SeStatement prune_statement = {.sql = prune_sql, .nargs = 2, .argtypes = {INT8OID, INT8OID}};
 static SeStatement remain_statement = {.sql = remain_sql, .nargs = 2, .argtypes = {INT8OID, INT8OID}};
 static SeStatement fill_statement = {.sql = fill_sql, .nargs = 2, .argtypes = {INT8ARRAYOID, INT8OID}};
@@ -148,6 +183,66 @@ se_log_fetch(const SeStore *store, int64 number)
 	return (bytea *) DatumGetPointer(SPI_datumTransfer(payload, false, -1));
 }
 
+/*
+ * Refuse a log whose columns somebody altered: statements over them are run
+ * for others, and must mean what they say.  The caller has locked the store.
+ * Raises 55000.
+ */
+void
+se_log_check_columns(const SeStore *store)
+{
+	Relation	log = table_open(store->log, NoLock);
+	TupleDesc	desc = RelationGetDescr(log);
+
+	for (int i = 0; i < lengthof(log_columns); i++)
+	{
+		const LogColumn *column = &log_columns[i];
+
+		if (i >= desc->natts || TupleDescAttr(desc, i)->atttypid != column->type ||
+			strcmp(NameStr(TupleDescAttr(desc, i)->attname), column->name) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("column \"%s\" of table \"%s\" has been altered",
+							column->name, RelationGetRelationName(log)),
+					 errhint("Make it again as the extension created it.")));
+	}
+	table_close(log, NoLock);
+}
+
+/*
+ * Tell when a batch was written, as the active snapshot shows it; 0 if it is
+ * not there.  The caller has locked the store and is connected to SPI.
+ */
+TimestampTz
+se_log_written_at(const SeStore *store, int64 number)
+{
+	Datum		arg = Int64GetDatum(number);
+	bool		isnull;
+	Datum		written_at;
+
+	se_log_check_columns(store);
+	if (se_store_execute(store, &written_at_statement, &arg, NULL, true) == 0)
+		return 0;
+	written_at = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return isnull ? 0 : DatumGetTimestampTz(written_at);
+}
+
+/*
+ * Count the bytes of the batches above one number and up to another, as the
+ * active snapshot shows them.  The caller has locked the store and is connected
+ * to SPI.
+ */
+int64
+se_log_count_bytes(const SeStore *store, int64 above, int64 up_to)
+{
+	Datum		args[2] = {Int64GetDatum(above), Int64GetDatum(up_to)};
+	bool		isnull;
+
+	se_log_check_columns(store);
+	(void) se_store_execute(store, &count_statement, args, NULL, true);
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
 /* Refuse to prune when row-level security would leave rows behind. */
 static void
 check_sees_all(const SeStore *store)
@@ -162,50 +257,175 @@ check_sees_all(const SeStore *store)
 }
 
 /*
- * Delete the batches below cutoff as far as the log is complete, raise the
- * floor, and return how many were deleted.  The caller has locked the store
- * and is connected to SPI.
- *
- * Pruners go one after the other.  The frontier is looked up after the others
- * are out of the way, with a new snapshot where the isolation level allows
- * it; where it does not, and another pruner came first, the DELETE fails with
- * 40001.  Raises 42501 without the right to see and delete all of them, 27000 if
- * a trigger keeps some.  The commit is forced to be durable: a floor that has been seen must
- * not come down in a crash.
+ * Add the bytes of the batches that are about to be pruned to the floor's, if
+ * there is a tally to which they have been added.  It may be newer than the
+ * transaction's snapshot.  Whoever prunes need not be able to read batches.
+ * The caller keeps others from counting.
  */
-int64
-se_log_prune(const SeStore *store, int64 cutoff)
+static void
+add_bytes(const SeStore *store, SeControlItem *floor, int64 target)
+{
+	SeSavedUser saved;
+	int64		tally;
+
+	PushActiveSnapshot(GetLatestSnapshot());
+	tally = se_control_read(store, SE_CONTROL_TALLY, GetActiveSnapshot());
+	PopActiveSnapshot();
+	if (tally < target)
+		return;
+	se_store_become_owner(store->log_owner, &saved);
+	floor->bytes += se_log_count_bytes(store, floor->number, target);
+	se_store_become_self(&saved);
+}
+
+/*
+ * Keep others from pruning and from counting bytes until the transaction ends;
+ * false if somebody else does and we are not to wait.  The caller has locked
+ * the store.
+ */
+bool
+se_log_lock_pruning(const SeStore *store, bool wait)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId, store->control, 0);
+	return LockAcquire(&tag, ExclusiveLock, false, !wait) != LOCKACQUIRE_NOT_AVAIL;
+}
+
+/*
+ * Begin to prune below cutoff: see to it that nobody else does, and find the
+ * floor and how far to go.  Pruners go one after the other.  The frontier is
+ * looked up after the others are out of the way, with a new snapshot where the
+ * isolation level allows it; where it does not, and another pruner came first,
+ * the DELETE fails with 40001.
+ */
+static int64
+begin_prune(const SeStore *store, int64 cutoff, SeControlItem *floor)
 {
 	SeFrontier	found;
 	int64		target;
-	Datum		args[2];
+
+	(void) se_log_lock_pruning(store, true);
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	se_frontier_read(store, GetActiveSnapshot(), &found);
+	se_control_look_up(store, SE_CONTROL_FLOOR, GetActiveSnapshot(), floor);
+	PopActiveSnapshot();
+
+	target = Min(cutoff - 1, found.frontier);
+	if (target > floor->number)
+		add_bytes(store, floor, target);
+	return target;
+}
+
+/*
+ * Delete the batches above the floor and up to target, and return how many
+ * there were.  The caller is connected to SPI.
+ */
+static int64
+delete_batches(const SeStore *store, int64 floor, int64 target)
+{
+	Datum		args[2] = {Int64GetDatum(floor), Int64GetDatum(target)};
 	int64		deleted;
 
 	check_privilege(store, ACL_DELETE);
 	check_sees_all(store);
-	LockDatabaseObject(RelationRelationId, store->control, 0, ExclusiveLock);
-
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	se_frontier_read(store, GetActiveSnapshot(), &found);
-	PopActiveSnapshot();
-
-	target = Min(cutoff - 1, found.frontier);
-	if (target <= found.floor)
-		return 0;
-
-	args[0] = Int64GetDatum(found.floor);
-	args[1] = Int64GetDatum(target);
 	deleted = (int64) se_store_execute(store, &prune_statement, args, NULL, false);
-	if (deleted != target - found.floor &&
+	if (deleted != target - floor &&
 		se_store_execute(store, &remain_statement, args, NULL, false) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("part of the batch log could not be pruned"),
 				 errhint("A trigger or a rule on the batch log keeps rows.")));
-	se_control_raise(store, SE_CONTROL_FLOOR, target);
+	return deleted;
+}
+
+/*
+ * Delete the batches below cutoff as far as the log is complete, raise the
+ * floor, and return how many were deleted.  The caller has locked the store
+ * and is connected to SPI.  Raises 42501 without the right to see and delete
+ * all of them, 27000 if a trigger keeps some.  The commit is forced to be
+ * durable: a floor that has been seen must not come down in a crash.
+ */
+int64
+se_log_prune(const SeStore *store, int64 cutoff)
+{
+	SeControlItem floor;
+	int64		target;
+	int64		deleted;
+
+	check_privilege(store, ACL_DELETE);
+	check_sees_all(store);
+	target = begin_prune(store, cutoff, &floor);
+	if (target <= floor.number)
+		return 0;
+	deleted = delete_batches(store, floor.number, target);
+	se_control_raise(store, SE_CONTROL_FLOOR, target, floor.bytes);
 	ForceSyncCommit();
 	return deleted;
+}
+
+/*
+ * As se_log_prune(), with the rights of the tables' owners, for the worker.
+ * The caller has locked the store and is not connected to SPI.
+ */
+int64
+se_log_prune_as_owners(const SeStore *store, int64 cutoff)
+{
+	SeControlItem floor;
+	SeSavedUser saved;
+	int64		target = begin_prune(store, cutoff, &floor);
+	int64		deleted;
+
+	if (target <= floor.number)
+		return 0;
+	se_store_become_owner(store->log_owner, &saved);
+	deleted = delete_batches(store, floor.number, target);
+	se_store_become_self(&saved);
+	se_store_become_owner(store->control_owner, &saved);
+	se_control_raise(store, SE_CONTROL_FLOOR, target, floor.bytes);
+	se_store_become_self(&saved);
+	ForceSyncCommit();
+	return deleted;
+}
+
+/*
+ * Raise what there is to say of a number that is not in the log: SE002 above
+ * the frontier, SE001 up to the floor.  Return if it should be there.
+ */
+void
+se_log_check_retained(int64 number, const SeFrontier *found)
+{
+	if (number > found->frontier)
+		ereport(ERROR,
+				(errcode(ERRCODE_BATCH_NOT_FOUND),
+				 errmsg("batch has not been written yet"),
+				 errdetail("Batch %lld was requested, but the current sequence number is %lld.",
+						   (long long) number, (long long) found->frontier)));
+	if (number <= found->floor)
+		ereport(ERROR,
+				(errcode(ERRCODE_BATCH_EVICTED),
+				 errmsg("batch is no longer retained"),
+				 found->frontier > found->floor
+				 ? errdetail("Batch %lld was requested, but the oldest retained batch is %lld.",
+							 (long long) number, (long long) found->floor + 1)
+				 : errdetail("Batch %lld was requested, but no batch is retained.",
+							 (long long) number),
+				 errhint("Rebuild from store_range_scan(), then resume after store_current_sequence().")));
+}
+
+/*
+ * Raise XX001 for a batch that should be in the log and is not.
+ */
+void
+se_log_report_missing(int64 number, const SeFrontier *found)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("batch is missing from the log"),
+			 errdetail("Batch %lld is not visible, though the log is complete up to batch %lld.",
+					   (long long) number, (long long) found->frontier),
+			 errhint("It was deleted by other means than store_prune_batch_log(), or row-level security hides it.")));
 }
 
 /*

@@ -15,6 +15,10 @@
 #error "storeengine needs PostgreSQL 15 or later"
 #endif
 
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /*
  * A number in 0 .. MaxBackends - 1 that belongs to this backend alone, and
  * the number under which others find its PGPROC.
@@ -42,6 +46,18 @@
 #define se_primary_key_index(table) RelationGetPrimaryKeyIndex(table)
 #define se_index_beginscan(table, index, snapshot, nkeys) \
 	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
+/* Before PostgreSQL 18 this has another name. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* From PostgreSQL 17 on there are infinite intervals. */
+#if PG_VERSION_NUM >= 170000
+#define se_interval_is_finite(interval) (!INTERVAL_NOT_FINITE(interval))
+#else
+#define se_interval_is_finite(interval) true
 #endif
 
 #endif							/* SE_COMPAT_H */

@@ -97,9 +97,11 @@ add_entry(BatchBuilder *builder, const SeEntry *entry)
 	batch->entries[batch->count++] = *entry;
 }
 
-/* Refuse an array of more than one dimension, naming the argument. */
-static void
-check_one_dimension(ArrayType *array, const char *name)
+/*
+ * Refuse an array of more than one dimension, naming the argument: 2202E.
+ */
+void
+se_check_one_dimension(ArrayType *array, const char *name)
 {
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR,
@@ -109,9 +111,11 @@ check_one_dimension(ArrayType *array, const char *name)
 						   ARR_NDIM(array))));
 }
 
-/* Refuse a NULL where a value is needed; position counts from 1. */
-static void
-report_null_element(const char *name, int position)
+/*
+ * Refuse a NULL where a value is needed: 22004.  position counts from 1.
+ */
+void
+se_report_null_element(const char *name, int position)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -126,13 +130,13 @@ bytea_elements(ArrayType *array, const char *name, int *count)
 	Datum	   *elements;
 	bool	   *nulls;
 
-	check_one_dimension(array, name);
+	se_check_one_dimension(array, name);
 	deconstruct_array(array, BYTEAOID, -1, false, TYPALIGN_INT,
 					  &elements, &nulls, count);
 	for (int i = 0; i < *count; i++)
 	{
 		if (nulls[i])
-			report_null_element(name, i + 1);
+			se_report_null_element(name, i + 1);
 	}
 	return elements;
 }
@@ -284,7 +288,7 @@ se_batch_from_entries(ArrayType *entries)
 	TupleDesc	desc;
 
 	check_entry_count(entries);
-	check_one_dimension(entries, "entries");
+	se_check_one_dimension(entries, "entries");
 	deconstruct_array(entries, ARR_ELEMTYPE(entries), -1, false, TYPALIGN_DOUBLE,
 					  &elements, &nulls, &count);
 	desc = entry_descriptor(ARR_ELEMTYPE(entries));
@@ -294,7 +298,7 @@ se_batch_from_entries(ArrayType *entries)
 		SeEntry		entry;
 
 		if (nulls[i])
-			report_null_element("entries", i + 1);
+			se_report_null_element("entries", i + 1);
 		entry = entry_from_composite(elements[i], desc, i + 1);
 		add_entry(&builder, &entry);
 	}
@@ -493,11 +497,43 @@ se_batch_encode(const SeBatch *batch)
 	return payload;
 }
 
-/* Make a bytea of some bytes. */
-static Datum
-bytea_datum(const uint8_t *bytes, size_t len)
+/*
+ * Make a bytea of some bytes.
+ */
+Datum
+se_bytea_datum(const uint8_t *bytes, size_t len)
 {
 	return PointerGetDatum(cstring_to_text_with_len((const char *) bytes, len));
+}
+
+/*
+ * Make a batch of the stored bytes of one, into which its entries point.
+ * Raises XX001 when they are not a batch.
+ */
+SeBatch *
+se_batch_from_stored(bytea *stored)
+{
+	SeBatch    *batch = palloc0(sizeof(SeBatch));
+	int			room = 16;
+	SeWireReader reader;
+	SeWireStatus status;
+	SeEntry		entry;
+
+	batch->entries = palloc(room * sizeof(SeEntry));
+	read_bytea(&reader, stored, SE_WIRE_GET_RESPONSE);
+	while ((status = se_wire_next_entry(&reader, &entry)) == SE_WIRE_ENTRY)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (batch->count == room)
+		{
+			room *= 2;
+			batch->entries = repalloc_huge(batch->entries, room * sizeof(SeEntry));
+		}
+		batch->entries[batch->count++] = entry;
+	}
+	if (status == SE_WIRE_MALFORMED)
+		report_malformed(&reader, ERRCODE_DATA_CORRUPTED, "stored batch");
+	return batch;
 }
 
 /*
@@ -510,20 +546,18 @@ se_batch_decode(bytea *payload, Oid entry_type)
 {
 	TupleDesc	desc = entry_descriptor(entry_type);
 	ArrayBuildState *state = initArrayResult(entry_type, CurrentMemoryContext, false);
-	SeWireReader reader;
-	SeWireStatus status;
-	SeEntry		entry;
+	SeBatch    *batch = se_batch_from_stored(payload);
 
-	read_bytea(&reader, payload, SE_WIRE_GET_RESPONSE);
-	while ((status = se_wire_next_entry(&reader, &entry)) == SE_WIRE_ENTRY)
+	for (int i = 0; i < batch->count; i++)
 	{
+		const SeEntry *entry = &batch->entries[i];
 		Datum		columns[2];
 		bool		nulls[2] = {false, false};
 		HeapTuple	tuple;
 
 		CHECK_FOR_INTERRUPTS();
-		columns[0] = bytea_datum(entry.key, entry.key_len);
-		columns[1] = bytea_datum(entry.value, entry.value_len);
+		columns[0] = se_bytea_datum(entry->key, entry->key_len);
+		columns[1] = se_bytea_datum(entry->value, entry->value_len);
 		tuple = heap_form_tuple(desc, columns, nulls);
 		accumArrayResult(state, HeapTupleGetDatum(tuple), false, entry_type,
 						 CurrentMemoryContext);
@@ -531,9 +565,6 @@ se_batch_decode(bytea *payload, Oid entry_type)
 		pfree(DatumGetPointer(columns[0]));
 		pfree(DatumGetPointer(columns[1]));
 	}
-	if (status == SE_WIRE_MALFORMED)
-		report_malformed(&reader, ERRCODE_DATA_CORRUPTED, "stored batch");
-
 	return DatumGetArrayTypeP(makeArrayResult(state, CurrentMemoryContext));
 }
 

@@ -34,13 +34,17 @@ extern SeBatch *se_batch_from_arrays(ArrayType *keys, ArrayType *values);
 extern SeBatch *se_batch_from_keys(ArrayType *keys);
 extern SeBatch *se_batch_from_entries(ArrayType *entries);
 extern SeBatch *se_batch_from_request(bytea *request);
+extern SeBatch *se_batch_from_stored(bytea *stored);
 extern SeBatch *se_batch_distinct(const SeBatch *batch);
 
 extern ArrayType *se_batch_keys(const SeBatch *batch);
 extern ArrayType *se_batch_values(const SeBatch *batch);
+extern Datum se_bytea_datum(const uint8_t *bytes, size_t len);
 extern bytea *se_batch_encode(const SeBatch *batch);
 extern ArrayType *se_batch_decode(bytea *payload, Oid entry_type);
 
 extern void se_check_key_array(ArrayType *keys);
+extern void se_check_one_dimension(ArrayType *array, const char *name);
+extern void se_report_null_element(const char *name, int position);
 
 #endif							/* SE_ENTRIES_H */

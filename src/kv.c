@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
@@ -64,12 +65,26 @@ get_sql(const SeStore *store)
 					store->kv_name);
 }
 
+/* SQL: read the keys between two, both inclusive. */
+static const char *
+scan_sql(const SeStore *store)
+{
+	return psprintf("SELECT key FROM %s"
+					" WHERE key OPERATOR(pg_catalog.>=) $1 AND key OPERATOR(pg_catalog.<=) $2",
+					store->kv_name);
+}
+
+/* How many rows a scan fetches at a time. */
+#define SCAN_ROWS 1000
+
 static const Oid key_types[] = {BYTEAOID};
 
-static SeStatement put_statement = {.sql = put_sql, .nargs = 2, .argtypes = {BYTEAARRAYOID, BYTEAARRAYOID}};
-static SeStatement lock_statement = {.sql = lock_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}};
-static SeStatement delete_statement = {.sql = delete_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}};
+/* Generic plans: a batch must not become a constant in one made for it. */
+static SeStatement put_statement = {.sql = put_sql, .nargs = 2, .argtypes = {BYTEAARRAYOID, BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
+static SeStatement lock_statement = {.sql = lock_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
+static SeStatement delete_statement = {.sql = delete_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
 static SeStatement get_statement = {.sql = get_sql, .nargs = 1, .argtypes = {BYTEAOID}};
+static SeStatement scan_statement = {.sql = scan_sql, .nargs = 2, .argtypes = {BYTEAOID, BYTEAOID}};
 
 /*
  * Refuse a batch of which a policy or a trigger of the table's owner left
@@ -193,6 +208,8 @@ se_kv_delete(const SeStore *store, const SeBatch *distinct)
 	(void) se_store_execute(store, &lock_statement, &keys, NULL, false);
 	check_all_changed(store, distinct,
 					  se_store_execute(store, &delete_statement, &keys, NULL, false));
+	/* It can be large, and the log comes next. */
+	pfree(DatumGetPointer(keys));
 }
 
 /*
@@ -209,4 +226,64 @@ se_kv_get(const SeStore *store, Datum key, Datum *value)
 	*value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	*value = SPI_datumTransfer(*value, false, -1);
 	return true;
+}
+
+/* Make a key that is not below any key with a prefix: longer than all keys. */
+static bytea *
+last_of_family(const uint8_t *prefix, size_t len)
+{
+	bytea	   *last = palloc(VARHDRSZ + SE_MAX_KEY_LEN + 1);
+
+	SET_VARSIZE(last, VARHDRSZ + SE_MAX_KEY_LEN + 1);
+	memset(VARDATA(last), 0xff, SE_MAX_KEY_LEN + 1);
+	memcpy(VARDATA(last), prefix, len);
+	return last;
+}
+
+/*
+ * Start to read the keys that have a prefix, in no particular order, as of the
+ * active snapshot.  The caller is connected to SPI, and has locked the store.
+ */
+void
+se_kv_scan_begin(const SeStore *store, const uint8_t *prefix, size_t len, SeKvScan *scan)
+{
+	Datum		args[2];
+
+	args[0] = PointerGetDatum(cstring_to_text_with_len((const char *) prefix, len));
+	args[1] = PointerGetDatum(last_of_family(prefix, len));
+	se_store_prepare(store, &scan_statement);
+	scan->portal = SPI_cursor_open(NULL, scan_statement.plan, args, NULL, true);
+	scan->rows = NULL;
+	scan->next = 0;
+}
+
+/*
+ * Read the next key, which is there until the next call; NULL at the end.
+ */
+bytea *
+se_kv_scan_next(SeKvScan *scan)
+{
+	bool		isnull;
+
+	if (scan->rows == NULL || scan->next == scan->rows->numvals)
+	{
+		SPI_freetuptable(scan->rows);
+		SPI_cursor_fetch(scan->portal, true, SCAN_ROWS);
+		scan->rows = SPI_tuptable;
+		scan->next = 0;
+		if (SPI_processed == 0)
+			return NULL;
+	}
+	return DatumGetByteaPP(SPI_getbinval(scan->rows->vals[scan->next++],
+										 scan->rows->tupdesc, 1, &isnull));
+}
+
+/*
+ * End a scan.
+ */
+void
+se_kv_scan_end(SeKvScan *scan)
+{
+	SPI_freetuptable(scan->rows);
+	SPI_cursor_close(scan->portal);
 }

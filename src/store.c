@@ -15,14 +15,17 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "storage/sinval.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/guc.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
@@ -39,7 +42,8 @@ forget_relation(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid ||
 		relid == current_store.kv || relid == current_store.log ||
-		relid == current_store.control || relid == current_store.sequence)
+		relid == current_store.control || relid == current_store.retention ||
+		relid == current_store.sequence)
 		current_store_valid = false;
 }
 
@@ -129,6 +133,9 @@ find_relations(Oid schema, SeStore *store)
 	if (!find_relation(schema, "store_control", RELKIND_RELATION,
 					   &store->control, &store->control_owner, &store->control_name))
 		return "store_control";
+	if (!find_relation(schema, "store_retention", RELKIND_RELATION,
+					   &store->retention, &store->retention_owner, &store->retention_name))
+		return "store_retention";
 	if (!find_relation(schema, "store_sequence", RELKIND_SEQUENCE,
 					   &store->sequence, NULL, NULL))
 		return "store_sequence";
@@ -141,11 +148,14 @@ same_store(const SeStore *a, const SeStore *b)
 {
 	return a->extension == b->extension &&
 		a->log_owner == b->log_owner && a->control_owner == b->control_owner &&
+		a->retention_owner == b->retention_owner &&
 		a->kv == b->kv && a->log == b->log &&
-		a->control == b->control && a->sequence == b->sequence &&
+		a->control == b->control && a->retention == b->retention &&
+		a->sequence == b->sequence &&
 		strcmp(a->kv_name, b->kv_name) == 0 &&
 		strcmp(a->log_name, b->log_name) == 0 &&
-		strcmp(a->control_name, b->control_name) == 0;
+		strcmp(a->control_name, b->control_name) == 0 &&
+		strcmp(a->retention_name, b->retention_name) == 0;
 }
 
 /* Look everything up and remember it; false if there is no extension. */
@@ -183,6 +193,7 @@ look_up_store(void)
 	store.kv_name = pstrdup(store.kv_name);
 	store.log_name = pstrdup(store.log_name);
 	store.control_name = pstrdup(store.control_name);
+	store.retention_name = pstrdup(store.retention_name);
 	MemoryContextSwitchTo(old_context);
 
 	store.generation = current_store.generation + 1;
@@ -307,6 +318,33 @@ se_store_open_primary_key(Relation table, const Oid *types, int ntypes)
 }
 
 /*
+ * Go on with the rights of a table's owner, as maintenance of tables does:
+ * their triggers and policies must not get ours, nor change our settings.  And
+ * take a snapshot and connect to SPI.
+ */
+void
+se_store_become_owner(Oid owner, SeSavedUser *saved)
+{
+	GetUserIdAndSecContext(&saved->user, &saved->context);
+	SetUserIdAndSecContext(owner, saved->context | SECURITY_RESTRICTED_OPERATION);
+	saved->guc_level = NewGUCNestLevel();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	SPI_connect();
+}
+
+/*
+ * Undo se_store_become_owner().
+ */
+void
+se_store_become_self(const SeSavedUser *saved)
+{
+	SPI_finish();
+	PopActiveSnapshot();
+	AtEOXact_GUC(false, saved->guc_level);
+	SetUserIdAndSecContext(saved->user, saved->context);
+}
+
+/*
  * Prepare a statement, unless that has been done for this store.  The caller
  * has locked the store and is connected to SPI.
  */
@@ -318,8 +356,8 @@ se_store_prepare(const SeStore *store, SeStatement *statement)
 	if (statement->plan != NULL && statement->generation == store->generation)
 		return;
 
-	plan = SPI_prepare(statement->sql(store), statement->nargs,
-					   statement->argtypes);
+	plan = SPI_prepare_cursor(statement->sql(store), statement->nargs,
+							  statement->argtypes, statement->options);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "could not prepare a statement: %s",
 			 SPI_result_code_string(SPI_result));

@@ -14,13 +14,16 @@ typedef struct SeStore
 	Oid			extension;
 	Oid			log_owner;
 	Oid			control_owner;
+	Oid			retention_owner;
 	Oid			kv;
 	Oid			log;
 	Oid			control;
+	Oid			retention;
 	Oid			sequence;
 	char	   *kv_name;		/* qualified and quoted, for SQL */
 	char	   *log_name;
 	char	   *control_name;
+	char	   *retention_name;
 	uint64		generation;		/* differs whenever anything above does */
 } SeStore;
 
@@ -30,14 +33,25 @@ typedef struct SeStatement
 	const char *(*sql) (const SeStore *store);
 	int			nargs;
 	Oid			argtypes[4];
+	int			options;		/* CURSOR_OPT_... */
 	SPIPlanPtr	plan;
 	uint64		generation;
 } SeStatement;
+
+/* What se_store_become_owner() changed. */
+typedef struct SeSavedUser
+{
+	Oid			user;
+	int			context;
+	int			guc_level;
+} SeSavedUser;
 
 extern SeStore *se_store_find(void);
 extern SeStore *se_store_lock(LOCKMODE mode);
 extern SeStore *se_store_try_lock(LOCKMODE mode, bool *missing);
 extern Relation se_store_open_primary_key(Relation table, const Oid *types, int ntypes);
+extern void se_store_become_owner(Oid owner, SeSavedUser *saved);
+extern void se_store_become_self(const SeSavedUser *saved);
 extern void se_store_prepare(const SeStore *store, SeStatement *statement);
 extern uint64 se_store_execute(const SeStore *store, SeStatement *statement,
 							   Datum *args, const char *nulls, bool read_only);

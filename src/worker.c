@@ -181,7 +181,7 @@ leave_anchor(const SeStore *store, int64 frontier)
 	SavedUser	saved;
 
 	become_owner(store->control_owner, &saved);
-	se_control_raise(store, SE_CONTROL_ANCHOR, frontier);
+	se_control_raise(store, SE_CONTROL_ANCHOR, frontier, 0);
 	become_worker(&saved);
 }
 

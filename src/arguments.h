@@ -1,0 +1,20 @@
+/*
+ * arguments.h
+ *		What SQL functions have in common: checks of arguments and of the state
+ *		of things.
+ */
+#ifndef SE_ARGUMENTS_H
+#define SE_ARGUMENTS_H
+
+#include "fmgr.h"
+#include "frontier.h"
+
+extern void se_check_not_null(FunctionCallInfo fcinfo, int argument, const char *name);
+extern int64 se_number_argument(FunctionCallInfo fcinfo, int argument, const char *name);
+extern void se_check_may_change(const char *function);
+extern void se_check_may_write(const char *function);
+extern void se_check_may_read_numbers(const SeStore *store);
+extern void se_read_frontier(SeFrontier *found);
+extern void se_check_min_sequence_number(FunctionCallInfo fcinfo, int argument);
+
+#endif							/* SE_ARGUMENTS_H */
