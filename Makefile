@@ -8,6 +8,9 @@ EXTENSION = storeengine
 DATA = $(wildcard sql/storeengine--*.sql)
 MODULE_big = storeengine
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+PCRE2_CONFIG ?= pcre2-config
+PG_CPPFLAGS = $(shell $(PCRE2_CONFIG) --cflags)
+SHLIB_LINK = $(shell $(PCRE2_CONFIG) --libs8)
 
 REGRESS = $(patsubst sql/%.sql,%,$(sort $(filter-out sql/storeengine--%,$(wildcard sql/*.sql))))
 REGRESS_OPTS = --load-extension=storeengine

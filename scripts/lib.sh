@@ -67,7 +67,7 @@ logged() {
 
 # Install what is missing among the Debian packages needed, and set bindir.
 prepare_system() {
-	local wanted=(make gcc libc6-dev libpq-dev perl libipc-run-perl libdbd-pg-perl)
+	local wanted=(make gcc libc6-dev libpq-dev libpcre2-dev perl libipc-run-perl libdbd-pg-perl)
 	local found
 
 	if [[ -z ${PG_CONFIG:-} ]]; then

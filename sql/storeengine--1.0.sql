@@ -62,6 +62,14 @@ SELECT pg_catalog.pg_extension_config_dump('store_sequence', '');
 CREATE TYPE store_entry AS (key bytea, value bytea);
 COMMENT ON TYPE store_entry IS 'a key and its value';
 
+CREATE TYPE store_selector AS (prefix bytea, payload_regex text);
+COMMENT ON TYPE store_selector IS
+'keys that start with prefix, and in whose remaining bytes payload_regex is found';
+
+CREATE TYPE store_filter AS (kind text, operand bytea);
+COMMENT ON TYPE store_filter IS
+'values that equal the operand (kind exact), start with it (prefix), or in which it is found (regex)';
+
 --
 -- Writing.
 --
