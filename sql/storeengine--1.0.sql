@@ -200,6 +200,11 @@ CREATE FUNCTION store_prune_batch_log(cutoff_exclusive bigint) RETURNS bigint
 COMMENT ON FUNCTION store_prune_batch_log(bigint) IS
 'delete the batches with lower sequence numbers from the log, return how many were deleted';
 
+CREATE FUNCTION store_prune(request jsonb, dry_run boolean DEFAULT false) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_prune(jsonb, boolean) IS
+'apply the policies of a message store.prune.v1.PruneRequest, return how many keys were deleted, or would be';
+
 CREATE FUNCTION store_status_values(OUT frontier bigint,
 									OUT oldest_retained bigint,
 									OUT in_flight integer,
@@ -236,4 +241,5 @@ REVOKE ALL ON FUNCTION store_put(bytea, bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_put_request(bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_delete_batch(bytea[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_prune_batch_log(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_prune(jsonb, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_status_values() FROM PUBLIC;

@@ -21,6 +21,7 @@
 #include "entries.h"
 #include "frontier.h"
 #include "kv.h"
+#include "prune.h"
 #include "registry.h"
 #include "store.h"
 #include "writer.h"
@@ -39,6 +40,7 @@ PG_FUNCTION_INFO_V1(store_get_batch);
 PG_FUNCTION_INFO_V1(store_get_batch_response);
 PG_FUNCTION_INFO_V1(store_oldest_retained_batch);
 PG_FUNCTION_INFO_V1(store_prune_batch_log);
+PG_FUNCTION_INFO_V1(store_prune);
 
 /*
  * store_put(key bytea, value bytea) returns bigint
@@ -266,4 +268,17 @@ store_prune_batch_log(PG_FUNCTION_ARGS)
 	deleted = se_log_prune(store, cutoff);
 	SPI_finish();
 	PG_RETURN_INT64(deleted);
+}
+
+/*
+ * store_prune(request jsonb, dry_run boolean) returns bigint
+ */
+Datum
+store_prune(PG_FUNCTION_ARGS)
+{
+	se_check_not_null(fcinfo, 1, "dry_run");
+	if (!PG_GETARG_BOOL(1))
+		se_check_may_change("store_prune()");
+	se_check_not_null(fcinfo, 0, "request");
+	PG_RETURN_INT64(se_prune(PG_GETARG_JSONB_P(0), PG_GETARG_BOOL(1)));
 }
