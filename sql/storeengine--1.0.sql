@@ -192,6 +192,21 @@ COMMENT ON FUNCTION store_range_scan(bytea, bytea, bigint, boolean, bigint) IS
 'pairs with start <= key <= end, in ascending or descending order of keys; an empty end is no bound';
 
 --
+-- The feed.
+--
+
+CREATE FUNCTION store_read_log(since bigint,
+							   selectors store_selector[] DEFAULT NULL,
+							   value_filters store_filter[] DEFAULT NULL,
+							   max_batches bigint DEFAULT 1000,
+							   max_bytes bigint DEFAULT 16777216,
+							   min_sequence_number bigint DEFAULT NULL)
+	RETURNS TABLE (sequence_number bigint, op text, key bytea, value bytea)
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 1000;
+COMMENT ON FUNCTION store_read_log(bigint, store_selector[], store_filter[], bigint, bigint, bigint) IS
+'what the batches after a cursor put and deleted, in order, and the new cursor; SE001 if the next batch is pruned';
+
+--
 -- Pruning and looking in.
 --
 
