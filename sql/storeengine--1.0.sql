@@ -206,6 +206,13 @@ CREATE FUNCTION store_read_log(since bigint,
 COMMENT ON FUNCTION store_read_log(bigint, store_selector[], store_filter[], bigint, bigint, bigint) IS
 'what the batches after a cursor put and deleted, in order, and the new cursor; SE001 if the next batch is pruned';
 
+CREATE PROCEDURE store_wait_for_sequence(sequence_number bigint,
+										 timeout interval DEFAULT NULL,
+										 INOUT reached bigint DEFAULT NULL)
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+COMMENT ON PROCEDURE store_wait_for_sequence(bigint, interval, bigint) IS
+'wait until every batch up to a sequence number is visible, or the timeout is over; return how far it is so';
+
 --
 -- Pruning and looking in.
 --
@@ -214,6 +221,11 @@ CREATE FUNCTION store_prune_batch_log(cutoff_exclusive bigint) RETURNS bigint
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION store_prune_batch_log(bigint) IS
 'delete the batches with lower sequence numbers from the log, return how many were deleted';
+
+CREATE FUNCTION store_set_retention(policy jsonb) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_set_retention(jsonb) IS
+'set the rule by which the batch log is pruned from now on, NULL for none; return the lowest sequence number in the log';
 
 CREATE FUNCTION store_prune(request jsonb, dry_run boolean DEFAULT false) RETURNS bigint
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -256,5 +268,6 @@ REVOKE ALL ON FUNCTION store_put(bytea, bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_put_request(bytea) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_delete_batch(bytea[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_prune_batch_log(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION store_set_retention(jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_prune(jsonb, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION store_status_values() FROM PUBLIC;

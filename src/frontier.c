@@ -439,3 +439,26 @@ se_frontier_holes(const SeStore *store, Snapshot snapshot,
 	close_view(&view);
 	return count;
 }
+
+/*
+ * Count the numbers above from and below limit that have no visible row.
+ */
+int64
+se_frontier_count_holes(const SeStore *store, Snapshot snapshot, int64 from, int64 limit)
+{
+	LogView		view;
+	IndexScanDesc scan;
+	int64		number;
+	int64		count = limit - from - 1;
+
+	open_view(&view, store, snapshot);
+	scan = begin_scan(&view, BTGreaterStrategyNumber, from);
+	while (next_number(scan, ForwardScanDirection, &number) && number < limit)
+	{
+		if (index_fetch_heap(scan, view.slot))
+			count--;
+	}
+	index_endscan(scan);
+	close_view(&view);
+	return count;
+}

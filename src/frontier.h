@@ -29,5 +29,7 @@ extern bool se_frontier_is_sound(const SeStore *store, Snapshot snapshot,
 								 const SeFrontier *found);
 extern int	se_frontier_holes(const SeStore *store, Snapshot snapshot,
 							  int64 from, int64 limit, int64 *holes, int room);
+extern int64 se_frontier_count_holes(const SeStore *store, Snapshot snapshot,
+									 int64 from, int64 limit);
 
 #endif							/* SE_FRONTIER_H */

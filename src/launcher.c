@@ -5,7 +5,8 @@
  * The launcher is connected to no database.  When the server starts, and when
  * a standby is promoted, it sends a worker through all databases, one after
  * the other, to fill what a crash left behind; from then on it starts workers
- * where the registry says that there is something to do.  Workers leave by
+ * where the registry says that there is something to do, or that it is time
+ * to do something.  Workers leave by
  * themselves when there is nothing more.
  */
 #include "postgres.h"
@@ -41,6 +42,7 @@ typedef struct Charge
 {
 	Oid			database;
 	BackgroundWorkerHandle *handle; /* NULL if no worker is running */
+	TimestampTz started_at;		/* of the one that is running, or failed */
 	TimestampTz not_before;		/* do not start one earlier */
 	int			delay;			/* what to wait after the next failure */
 } Charge;
@@ -90,6 +92,7 @@ start_worker(Charge *charge)
 
 	if (RegisterDynamicBackgroundWorker(&worker, &charge->handle))
 	{
+		charge->started_at = GetCurrentTimestamp();
 		warned_no_worker = false;
 		se_registry_set_starved(false);
 		return true;
@@ -141,12 +144,20 @@ get_charge(Oid database)
 	return charge;
 }
 
-/* Note that a worker failed or could not be started. */
+/*
+ * Note that a worker failed or could not be started.  One that was there for
+ * longer than the last delay is not to pay for its predecessors.
+ */
 static void
 postpone(Charge *charge)
 {
-	charge->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-													 charge->delay);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (charge->started_at != 0 &&
+		now > TimestampTzPlusMilliseconds(charge->started_at, Max(charge->delay, 1000)))
+		charge->delay = RETRY_MIN_MS;
+	charge->started_at = 0;
+	charge->not_before = TimestampTzPlusMilliseconds(now, charge->delay);
 	charge->delay = Min(charge->delay * 2, RETRY_MAX_MS);
 }
 
@@ -233,7 +244,7 @@ forget_idle_charges(const Oid *requests, int nrequests)
 
 /* Look after the workers that have ended; true if one left work undone. */
 static bool
-collect_ended_workers(const Oid *requests, int nrequests)
+collect_ended_workers(void)
 {
 	bool		any_failed = false;
 	ListCell   *lc;
@@ -248,7 +259,7 @@ collect_ended_workers(const Oid *requests, int nrequests)
 			continue;
 		pfree(charge->handle);
 		charge->handle = NULL;
-		if (is_requested(charge->database, requests, nrequests))
+		if (se_registry_left_undone(charge->database))
 		{
 			postpone(charge);
 			any_failed = true;
@@ -314,14 +325,18 @@ visit_databases(void)
 
 /*
  * Tell how many milliseconds to sleep, -1 for as long as nothing happens: until
- * the first of those can be started that we would start now.
+ * the first of those can be started that we would start now, or the next store
+ * has something to do.
  */
 static long
-time_to_sleep(const Oid *requests, int nrequests)
+time_to_sleep(const Oid *requests, int nrequests, TimestampTz next_due)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	long		least = -1;
 	ListCell   *lc;
+
+	if (next_due != DT_NOEND)
+		least = TimestampDifferenceMilliseconds(now, next_due);
 
 	foreach(lc, charges)
 	{
@@ -345,20 +360,21 @@ static long
 launcher_round(void)
 {
 	Oid		   *requests = palloc(se_max_databases * sizeof(Oid));
-	int			nrequests = se_registry_requests(requests, se_max_databases);
+	TimestampTz next_due;
+	int			nrequests = se_registry_requests(requests, se_max_databases, &next_due);
 	long		timeout;
 
-	if (collect_ended_workers(requests, nrequests))
+	if (collect_ended_workers())
 	{
 		forget_dropped_databases();
-		nrequests = se_registry_requests(requests, se_max_databases);
+		nrequests = se_registry_requests(requests, se_max_databases, &next_due);
 	}
 	for (int i = 0; i < nrequests; i++)
 		(void) try_start(requests[i]);
 	visit_databases();
 	forget_idle_charges(requests, nrequests);
 
-	timeout = time_to_sleep(requests, nrequests);
+	timeout = time_to_sleep(requests, nrequests, next_due);
 	pfree(requests);
 	return timeout;
 }

@@ -35,6 +35,8 @@ typedef struct Slot
 	pg_atomic_uint64 since;		/* when it took that number */
 	pg_atomic_uint32 pid;
 	pg_atomic_uint32 store;		/* index of its store's entry */
+	pg_atomic_uint64 awaited;	/* number it waits for, 0 if none */
+	pg_atomic_uint32 procno;	/* proc number, while it waits */
 } Slot;
 
 /* Slots are written often and by different processors: keep them apart. */
@@ -91,11 +93,16 @@ static void
 reset_shared(SeShared *shared, Oid database, Oid log)
 {
 	shared->database = database;
+	shared->error_at = 0;
 	pg_atomic_write_u64(&shared->complete, 0);
 	pg_atomic_write_u64(&shared->allocated, 0);
 	pg_atomic_write_u64(&shared->advance_at, 0);
 	pg_atomic_write_u64(&shared->suspect, 0);
 	pg_atomic_write_u64(&shared->wake_below, 0);
+	pg_atomic_write_u64(&shared->wake_from, 0);
+	pg_atomic_write_u64(&shared->announced, 0);
+	pg_atomic_write_u64(&shared->due, 0);
+	pg_atomic_write_u32(&shared->retry_delay, 0);
 	pg_write_barrier();
 	pg_atomic_write_u32(&shared->log, log);
 }
@@ -110,8 +117,14 @@ init_shared(SeShared *shared)
 	pg_atomic_init_u64(&shared->advance_at, 0);
 	pg_atomic_init_u64(&shared->suspect, 0);
 	pg_atomic_init_u64(&shared->wake_below, 0);
+	pg_atomic_init_u64(&shared->wake_from, 0);
+	pg_atomic_init_u64(&shared->announced, 0);
+	pg_atomic_init_u64(&shared->due, 0);
 	pg_atomic_init_u32(&shared->requested, 0);
+	pg_atomic_init_u32(&shared->rule_changed, 0);
 	pg_atomic_init_u32(&shared->worker, 0);
+	pg_atomic_init_u32(&shared->retry_delay, 0);
+	shared->error_at = 0;
 	shared->database = InvalidOid;
 }
 
@@ -123,6 +136,8 @@ init_slot(Slot *slot)
 	pg_atomic_init_u64(&slot->since, 0);
 	pg_atomic_init_u32(&slot->pid, 0);
 	pg_atomic_init_u32(&slot->store, 0);
+	pg_atomic_init_u64(&slot->awaited, 0);
+	pg_atomic_init_u32(&slot->procno, 0);
 }
 
 /*
@@ -399,6 +414,84 @@ se_registry_lowest(SeShared *shared, SeHolder *holder)
 	}
 }
 
+/*
+ * Announce that this session waits until a number is complete.  A full
+ * barrier: the caller looks again afterwards.
+ */
+void
+se_registry_await(SeShared *shared, uint64 number)
+{
+	Slot	   *slot = my_slot();
+
+	pg_atomic_write_u32(&slot->store, shared - registry->stores);
+	pg_atomic_write_u32(&slot->procno, se_my_proc_number());
+	pg_atomic_exchange_u64(&slot->awaited, number);
+}
+
+/*
+ * Announce that this session waits no more.
+ */
+void
+se_registry_stop_awaiting(void)
+{
+	pg_atomic_write_u64(&my_slot()->awaited, 0);
+}
+
+/* Tell the number that a slot's session waits for in a store, 0 for none. */
+static uint64
+slot_awaits(Slot *slot, uint32 store)
+{
+	uint64		awaited = pg_atomic_read_u64(&slot->awaited);
+
+	return awaited != 0 && pg_atomic_read_u32(&slot->store) == store ? awaited : 0;
+}
+
+/*
+ * Wake the sessions that wait for numbers up to the one reached.  A session
+ * that is woken in error, because its slot's owner has just changed, looks and
+ * sleeps on.
+ */
+void
+se_registry_wake_waiters(SeShared *shared, uint64 reached)
+{
+	uint32		store = shared - registry->stores;
+
+	pg_memory_barrier();
+	for (int i = 0; i < registry->nslots; i++)
+	{
+		Slot	   *slot = &registry->slots[i].slot;
+		uint64		awaited = slot_awaits(slot, store);
+
+		if (awaited != 0 && awaited <= reached)
+			SetLatch(se_proc_latch(pg_atomic_read_u32(&slot->procno)));
+	}
+}
+
+/*
+ * Tell the lowest number above one that a session waits for, PG_UINT64_MAX if
+ * there is none, and how many sessions wait for any.
+ */
+uint64
+se_registry_lowest_awaited(SeShared *shared, uint64 above, int *count)
+{
+	uint32		store = shared - registry->stores;
+	uint64		lowest = PG_UINT64_MAX;
+
+	*count = 0;
+	pg_memory_barrier();
+	for (int i = 0; i < registry->nslots; i++)
+	{
+		uint64		awaited = slot_awaits(&registry->slots[i].slot, store);
+
+		if (awaited == 0)
+			continue;
+		(*count)++;
+		if (awaited > above && awaited < lowest)
+			lowest = awaited;
+	}
+	return lowest;
+}
+
 /* Set the latch of a process, given its proc number plus one, or 0. */
 static bool
 wake_process(uint32 process)
@@ -411,14 +504,26 @@ wake_process(uint32 process)
 
 /*
  * Have the worker look at a store.  Only flags and latches: for use in the
- * callbacks at the end of a transaction, too.
+ * callbacks at the end of a transaction, too.  Whoever raised the flag before
+ * us sees to the latch.
  */
 void
 se_registry_request_worker(SeShared *shared)
 {
-	pg_atomic_exchange_u32(&shared->requested, 1);
+	if (pg_atomic_exchange_u32(&shared->requested, 1) != 0)
+		return;
 	if (!wake_process(pg_atomic_read_u32(&shared->worker)))
 		(void) wake_process(pg_atomic_read_u32(&registry->launcher));
+}
+
+/*
+ * Have the worker, if there is one, see whether it is still needed.  Only a
+ * latch.
+ */
+void
+se_registry_nudge_worker(SeShared *shared)
+{
+	(void) wake_process(pg_atomic_read_u32(&shared->worker));
 }
 
 /*
@@ -435,7 +540,7 @@ se_registry_claim_worker(SeShared *shared)
 
 /*
  * Stop being the worker of a store, if this process is.  Work that was
- * requested meanwhile is the launcher's.
+ * requested meanwhile, or comes due later, is the launcher's.
  */
 void
 se_registry_leave_worker(SeShared *shared)
@@ -444,7 +549,8 @@ se_registry_leave_worker(SeShared *shared)
 
 	if (!pg_atomic_compare_exchange_u32(&shared->worker, &me, 0))
 		return;
-	if (pg_atomic_read_u32(&shared->requested) != 0)
+	if (pg_atomic_read_u32(&shared->requested) != 0 ||
+		pg_atomic_read_u64(&shared->due) != 0)
 		(void) wake_process(pg_atomic_read_u32(&registry->launcher));
 }
 
@@ -462,6 +568,34 @@ int
 se_registry_worker_pid(SeShared *shared)
 {
 	return process_pid(pg_atomic_read_u32(&shared->worker));
+}
+
+/*
+ * Remember what went wrong in the worker.
+ */
+void
+se_registry_note_error(SeShared *shared, const char *message)
+{
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	strlcpy(shared->error, message, SE_ERROR_LEN);
+	shared->error_at = GetCurrentTimestamp();
+	LWLockRelease(registry->lock);
+}
+
+/*
+ * Tell when something last went wrong in the worker, 0 for never, and what;
+ * there is room for SE_ERROR_LEN bytes.
+ */
+TimestampTz
+se_registry_last_error(SeShared *shared, char *message)
+{
+	TimestampTz at;
+
+	LWLockAcquire(registry->lock, LW_SHARED);
+	at = shared->error_at;
+	strlcpy(message, shared->error, SE_ERROR_LEN);
+	LWLockRelease(registry->lock);
+	return at;
 }
 
 /*
@@ -532,22 +666,47 @@ se_registry_visit_done(void)
 
 /*
  * List the databases whose stores have work and no worker; returns how many.
+ * *next_due becomes the time when the next of the others has, or DT_NOEND.
  */
 int
-se_registry_requests(Oid *databases, int room)
+se_registry_requests(Oid *databases, int room, TimestampTz *next_due)
 {
+	TimestampTz now = GetCurrentTimestamp();
 	int			count = 0;
 
+	*next_due = DT_NOEND;
 	LWLockAcquire(registry->lock, LW_SHARED);
 	for (int i = 0; i < registry->nstores && count < room; i++)
 	{
 		SeShared   *shared = &registry->stores[i];
+		TimestampTz due = (TimestampTz) pg_atomic_read_u64(&shared->due);
 
-		if (OidIsValid(shared->database) &&
-			pg_atomic_read_u32(&shared->requested) != 0 &&
-			pg_atomic_read_u32(&shared->worker) == 0)
+		if (!OidIsValid(shared->database) ||
+			pg_atomic_read_u32(&shared->worker) != 0)
+			continue;
+		if (pg_atomic_read_u32(&shared->requested) != 0 || (due != 0 && due <= now))
 			databases[count++] = shared->database;
+		else if (due != 0 && due < *next_due)
+			*next_due = due;
 	}
 	LWLockRelease(registry->lock);
 	return count;
+}
+
+/*
+ * Tell whether the worker of a database ended and left what it was asked to do:
+ * because it failed, most likely.
+ */
+bool
+se_registry_left_undone(Oid database)
+{
+	SeShared   *shared;
+	bool		result;
+
+	LWLockAcquire(registry->lock, LW_SHARED);
+	shared = find_database(database);
+	result = shared != NULL && pg_atomic_read_u32(&shared->requested) != 0 &&
+		pg_atomic_read_u32(&shared->worker) == 0;
+	LWLockRelease(registry->lock);
+	return result;
 }

@@ -12,6 +12,9 @@
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
 
+/* As much of an error message as is remembered. */
+#define SE_ERROR_LEN 256
+
 /*
  * What is shared about the store of one database.  The entry is claimed and
  * reset under the registry's lock; otherwise each field says who writes it.
@@ -47,16 +50,37 @@ typedef struct SeShared
 	pg_atomic_uint64 suspect;
 
 	/*
-	 * A writer whose lowest number is not above this wakes the worker when it
-	 * ends.  Written by the worker alone.
+	 * A writer whose lowest number is not above the first, or whose highest
+	 * is not below the second, wakes the worker when it ends.  Written by the
+	 * worker alone.
 	 */
 	pg_atomic_uint64 wake_below;
+	pg_atomic_uint64 wake_from;
+
+	/* The highest number that listeners were told.  Written by the worker. */
+	pg_atomic_uint64 announced;
+
+	/*
+	 * When the worker has something to do though nobody asks for it, as a
+	 * TimestampTz; 0 for never.  Written by the worker, read by the launcher.
+	 */
+	pg_atomic_uint64 due;
 
 	/* Is there work for the worker?  Set by anyone, cleared by the worker. */
 	pg_atomic_uint32 requested;
 
+	/* Has the retention rule been changed?  Likewise. */
+	pg_atomic_uint32 rule_changed;
+
 	/* Proc number of the worker plus one, or 0.  Written by the worker. */
 	pg_atomic_uint32 worker;
+
+	/* How long to wait after the worker's last failure, in ms.  Its own. */
+	pg_atomic_uint32 retry_delay;
+
+	/* The worker's last failure, if error_at is not 0.  Under the lock. */
+	TimestampTz error_at;
+	char		error[SE_ERROR_LEN];
 } SeShared;
 
 /* A writer in flight, as store_status shows it. */
@@ -86,10 +110,19 @@ extern void se_registry_refine(uint64 bound);
 extern void se_registry_withdraw(void);
 extern void se_registry_lowest(SeShared *shared, SeHolder *holder);
 
+extern void se_registry_await(SeShared *shared, uint64 number);
+extern void se_registry_stop_awaiting(void);
+extern void se_registry_wake_waiters(SeShared *shared, uint64 reached);
+extern uint64 se_registry_lowest_awaited(SeShared *shared, uint64 above, int *count);
+
 extern void se_registry_request_worker(SeShared *shared);
+extern void se_registry_nudge_worker(SeShared *shared);
+extern bool se_registry_left_undone(Oid database);
 extern bool se_registry_claim_worker(SeShared *shared);
 extern void se_registry_leave_worker(SeShared *shared);
 extern int	se_registry_worker_pid(SeShared *shared);
+extern void se_registry_note_error(SeShared *shared, const char *message);
+extern TimestampTz se_registry_last_error(SeShared *shared, char *message);
 
 extern void se_registry_set_launcher(bool running);
 extern void se_registry_set_starved(bool starved);
@@ -98,7 +131,7 @@ extern void se_registry_begin_visit(Oid database);
 extern void se_registry_note_visit(void);
 extern bool se_registry_visit_done(void);
 extern int	se_registry_launcher_pid(void);
-extern int	se_registry_requests(Oid *databases, int room);
+extern int	se_registry_requests(Oid *databases, int room, TimestampTz *next_due);
 extern void se_registry_forget_database(Oid database);
 
 #endif							/* SE_REGISTRY_H */

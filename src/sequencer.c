@@ -46,8 +46,8 @@ report_holes(void)
 }
 
 /*
- * Leave the registry, and wake the worker if a hole was left, if one may have
- * waited for us, or if readers face a long walk over what we held back.
+ * Leave the registry, and wake the worker if a hole was left, if it waits for
+ * one of our numbers, or if readers face a long walk over what we held back.
  */
 static void
 land(bool leaves_holes)
@@ -60,6 +60,7 @@ land(bool leaves_holes)
 	if (leaves_holes)
 		report_holes();
 	else if (in_flight.lowest <= pg_atomic_read_u64(&shared->wake_below) ||
+			 in_flight.highest >= pg_atomic_read_u64(&shared->wake_from) ||
 			 allocated > in_flight.lowest + SE_LONG_WALK)
 		se_registry_request_worker(shared);
 	in_flight.shared = NULL;

@@ -57,6 +57,12 @@ define_settings(void)
 							&se_max_batch_size,
 							256 * 1024 * 1024, 0, 512 * 1024 * 1024,
 							PGC_SUSET, GUC_UNIT_BYTE, NULL, NULL, NULL);
+	DefineCustomIntVariable("storeengine.notify_interval",
+							"Sets the shortest time between two notifications of listeners.",
+							NULL,
+							&se_notify_interval,
+							100, 0, 1000,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomIntVariable("storeengine.debug_allocation_delay",
 							"Sleeps this long between taking a sequence number and writing the batch.",
 							"For tests of storeengine itself.",

@@ -1,6 +1,12 @@
 /*
  * worker.c
- *		The worker of one database: fill holes, leave anchors.
+ *		The worker of one database.
+ *
+ * Each round is a transaction that looks at the log, wakes the sessions that
+ * wait for what is complete, fills holes and says who is to wake the worker
+ * next.  Between rounds come duties that can wait for a moment: to tell
+ * listeners, to enforce the retention rule, to have pruned space reused.  A
+ * duty that fails does not keep the others from being done.
  *
  * A worker stays for a moment after its last round, in case there is more,
  * and leaves then: DROP DATABASE and CREATE DATABASE ... TEMPLATE wait longer
@@ -11,7 +17,10 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "commands/async.h"
 #include "executor/spi.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -26,12 +35,14 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
-#include "batch_log.h"
-#include "control.h"
-#include "frontier.h"
+#include "filler.h"
 #include "registry.h"
-#include "sequencer.h"
+#include "retention.h"
+#include "vacuum.h"
 #include "worker.h"
+
+/* The channel on which listeners are told. */
+#define CHANNEL "storeengine"
 
 /* How long a worker stays without work. */
 #define LINGER_MS 1000
@@ -39,8 +50,18 @@
 /* How long it waits for the tables, when somebody has locked them. */
 #define LOCKED_RETRY_MS 100
 
-/* How many holes one transaction fills. */
-#define FILL_AT_ONCE 4096
+/* How long a duty waits for a lock, while sessions may wait for us. */
+#define LOCK_TIMEOUT "1s"
+
+/* While there are new batches, how often the retention rule is enforced ... */
+#define RETENTION_MS 100
+
+/* ... and how often we see whether pruned batches can be removed. */
+#define VACUUM_MS 1000
+
+/* How long to wait after a duty failed: this at first, doubled every time. */
+#define RETRY_MIN_MS 10
+#define RETRY_MAX_MS 30000
 
 typedef enum RoundResult
 {
@@ -51,19 +72,45 @@ typedef enum RoundResult
 	ROUND_NOT_OURS				/* another worker is at it */
 } RoundResult;
 
+/* Something to be done between rounds, in transactions of its own. */
+typedef struct Duty
+{
+	void		(*perform) (void);
+	TimestampTz at;				/* when, DT_NOEND if nothing calls for it */
+	TimestampTz not_before;		/* but not before this, if it has failed */
+	int			delay;			/* ms that it last had to wait for that */
+} Duty;
+
+static void announce(void);
+static void retain(void);
+static void vacuum(void);
+
+static Duty announcing = {announce, DT_NOEND, DT_NOBEGIN, 0};
+static Duty retaining = {retain, DT_NOBEGIN, DT_NOBEGIN, 0};
+static Duty vacuuming = {vacuum, DT_NOEND, DT_NOBEGIN, 0};
+
+int			se_notify_interval;
+
 /* The entry this process is the worker of. */
 static SeShared *served = NULL;
 
-/* Has anybody asked for us, or are we on the launcher's first visit? */
-static bool requested = false;
+/* When there was last something to do, DT_NOBEGIN if nobody asked for us. */
+static TimestampTz active_at = DT_NOBEGIN;
 
-/* A view of the log in which holes can be told. */
-typedef struct Survey
-{
-	SeFrontier	found;			/* as of the survey's snapshot */
-	int64		holder;			/* lowest number in flight, 0 if there is none */
-	int64		decided;		/* every number below is decided */
-} Survey;
+/* What the last round saw, and in which log. */
+static int64 frontier = 0;
+static Oid	frontier_log = InvalidOid;
+static int	waiters = 0;
+
+/* Will the next commit call us? */
+static bool on_call = true;
+
+/* Listeners are not told again before this. */
+static TimestampTz quiet_until = DT_NOBEGIN;
+
+/* When, and at which frontier, the retention rule was last enforced. */
+static TimestampTz retained_at = DT_NOBEGIN;
+static int64 retained_frontier = -1;
 
 /* Have defaults of the database or of roles not change what we do. */
 static void
@@ -79,6 +126,7 @@ pin_settings(void)
 		{"lock_timeout", "0"},
 		{"transaction_timeout", "0"},	/* since PostgreSQL 17 */
 		{"row_security", "on"},
+		{"vacuum_cost_delay", "0"},
 		{"session_replication_role", "origin"},
 	};
 
@@ -90,193 +138,88 @@ pin_settings(void)
 	}
 }
 
-/*
- * Find out what is decided.  The order is what makes it right: first a row
- * that is visible, so that all lower numbers have been given out; then the
- * writers in flight, so that whoever held a number below all of theirs has
- * ended; then a new snapshot, which shows what became of it.  The snapshot is
- * left active.  Returns the store's entry in the registry, NULL if there is
- * none.
- */
-static SeShared *
-survey_log(const SeStore *store, Survey *survey)
+/* Some milliseconds from now. */
+static TimestampTz
+from_now(int milliseconds)
 {
-	SeHolder	holder = {0};
-	SeShared   *shared;
-	int64		highest;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	highest = se_frontier_highest(store, GetActiveSnapshot());
-	PopActiveSnapshot();
-
-	/* A row that somebody added by hand above the sequence proves nothing. */
-	highest = Min(highest, se_sequencer_last(store) + 1);
-
-	/*
-	 * Writers claim an entry for the store before they take a number: if
-	 * there is none by now, none of them is in flight.
-	 */
-	shared = se_registry_find(store->log);
-	if (shared != NULL)
-		se_registry_lowest(shared, &holder);
-	survey->holder = (int64) holder.bound;
-	survey->decided = highest;
-	if (survey->holder != 0)
-		survey->decided = Min(survey->decided, survey->holder);
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	se_frontier_read(store, GetActiveSnapshot(), &survey->found);
-	return shared;
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
 }
 
-/* What become_owner() changed. */
-typedef struct SavedUser
-{
-	Oid			user;
-	int			context;
-	int			guc_level;
-} SavedUser;
-
-/*
- * Go on with the rights of a table's owner, as maintenance of tables does:
- * their triggers and policies must not get ours, nor change our settings.  And
- * connect to SPI.
- */
-static void
-become_owner(Oid owner, SavedUser *saved)
-{
-	GetUserIdAndSecContext(&saved->user, &saved->context);
-	SetUserIdAndSecContext(owner, saved->context | SECURITY_RESTRICTED_OPERATION);
-	saved->guc_level = NewGUCNestLevel();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	SPI_connect();
-}
-
-/* Undo become_owner(). */
-static void
-become_worker(const SavedUser *saved)
-{
-	SPI_finish();
-	PopActiveSnapshot();
-	AtEOXact_GUC(false, saved->guc_level);
-	SetUserIdAndSecContext(saved->user, saved->context);
-}
-
-/* Fill holes, durably: what has been seen filled must stay so. */
-static void
-fill_holes(const SeStore *store, const int64 *holes, int count)
-{
-	SavedUser	saved;
-
-	become_owner(store->log_owner, &saved);
-	se_log_fill(store, holes, count);
-	become_worker(&saved);
-	ForceSyncCommit();
-}
-
-/* Leave the frontier for others to start from. */
-static void
-leave_anchor(const SeStore *store, int64 frontier)
-{
-	SavedUser	saved;
-
-	become_owner(store->control_owner, &saved);
-	se_control_raise(store, SE_CONTROL_ANCHOR, frontier, 0);
-	become_worker(&saved);
-}
-
-/* Tell whether a row above a number is visible by now. */
+/* Have listeners been told of everything? */
 static bool
-visible_above(const SeStore *store, int64 number)
+all_announced(SeShared *shared)
 {
-	bool		result;
-
-	PushActiveSnapshot(GetTransactionSnapshot());
-	result = se_frontier_highest(store, GetActiveSnapshot()) > number;
-	PopActiveSnapshot();
-	return result;
+	return pg_atomic_read_u64(&shared->announced) >= (uint64) frontier;
 }
 
 /*
- * Say which ending writers shall wake us, there being no hole to fill now.
- * False if what we would wait for has happened meanwhile: whoever ended before
- * we said so did not wake us.
+ * Say who is to wake us: the commit of the lowest number that a session waits
+ * for, or, if listeners can be told at once, of the next one.  False if there
+ * is something to do already.  Sessions that begin to wait after we have said
+ * so call us if it does not cover them; those before are found here.
  */
 static bool
-arm(const SeStore *store, SeShared *shared, const Survey *survey)
+arm(const SeStore *store, const SeSurvey *survey)
 {
-	int64		frontier = survey->found.frontier;
-	int64		next = frontier + 1;
-	SeHolder	holder;
+	SeShared   *shared = survey->shared;
+	uint64		wanted = se_registry_lowest_awaited(shared, frontier, &waiters);
 
-	/* Nothing is missing, or it is not for us to fill. */
-	if (pg_atomic_read_u64(&shared->suspect) <= (uint64) frontier ||
-		next < survey->decided)
-	{
-		pg_atomic_write_u64(&shared->wake_below, 0);
-		return true;
-	}
-
-	/* A writer in flight stands in the way: wait for its end. */
-	if (survey->holder != 0 && survey->holder <= next)
-	{
-		pg_atomic_exchange_u64(&shared->wake_below, next);
-		se_registry_lowest(shared, &holder);
-		return holder.bound != 0 && holder.bound <= (uint64) next;
-	}
-
-	/* Nothing is visible above: wait for anybody's commit. */
-	pg_atomic_exchange_u64(&shared->wake_below, PG_UINT64_MAX);
-	return !visible_above(store, frontier);
+	on_call = all_announced(shared) && quiet_until <= GetCurrentTimestamp();
+	if (on_call)
+		wanted = Min(wanted, (uint64) frontier + 1);
+	return se_filler_arm(store, survey, wanted) &&
+		se_registry_lowest_awaited(shared, frontier, &waiters) >= wanted;
 }
 
 /*
- * List the holes that can be filled, as many as there is room for; returns how
- * many.  The survey's snapshot is active.
- */
-static int
-list_holes(const SeStore *store, const Survey *survey, int64 *holes, int room)
-{
-	if (survey->found.frontier + 1 >= survey->decided ||
-		!se_frontier_is_sound(store, GetActiveSnapshot(), &survey->found))
-		return 0;
-	return se_frontier_holes(store, GetActiveSnapshot(), survey->found.frontier,
-							 survey->decided, holes, room);
-}
-
-/*
- * Fill all holes there are; when there are none, leave an anchor after a long
- * walk.
+ * Do what cannot wait: wake those who wait for what is complete, and fill holes
+ * or, when there are none, leave an anchor after a long walk.
  */
 static RoundResult
 serve_store(const SeStore *store)
 {
-	static int64 first_filled = 0;
-	SeShared   *shared;
-	Survey		survey;
-	int64	   *holes = palloc(FILL_AT_ONCE * sizeof(int64));
-	int			nholes;
+	SeSurvey	survey;
 
-	shared = survey_log(store, &survey);
-	nholes = list_holes(store, &survey, holes, FILL_AT_ONCE);
-	PopActiveSnapshot();
+	se_filler_survey(store, &survey);
 
-	if (nholes > 0)
+	/* It has an entry by now, which is to be ours before we act on it. */
+	if (survey.shared != NULL && served == NULL)
+		return ROUND_MORE;
+	if (survey.found.frontier != frontier && active_at != DT_NOBEGIN)
+		active_at = GetCurrentTimestamp();
+	frontier = survey.found.frontier;
+	frontier_log = store->log;
+	if (survey.shared != NULL)
+		se_registry_wake_waiters(survey.shared, frontier);
+	if (survey.nholes > 0)
 	{
-		if (holes[0] == first_filled)
-			ereport(ERROR,
-					(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-					 errmsg("batch %lld was filled and is missing again",
-							(long long) first_filled),
-					 errhint("A trigger or a rule on the batch log changes or deletes rows.")));
-		fill_holes(store, holes, nholes);
-		first_filled = holes[0];
+		se_filler_fill(store, &survey);
 		return ROUND_MORE;
 	}
-	first_filled = 0;
 	if (survey.found.walked > SE_LONG_WALK)
-		leave_anchor(store, survey.found.frontier);
-	return shared == NULL || arm(store, shared, &survey) ? ROUND_DONE : ROUND_MORE;
+		se_filler_leave_anchor(store, frontier);
+	if (survey.shared == NULL)
+	{
+		/* whoever writes first calls us */
+		on_call = true;
+		waiters = 0;
+		return ROUND_DONE;
+	}
+	return arm(store, &survey) ? ROUND_DONE : ROUND_MORE;
+}
+
+/* Become the worker of an entry, if there is one; false if another is. */
+static bool
+serve_entry(SeShared *shared)
+{
+	if (shared == NULL || served != NULL)
+		return true;
+	if (!se_registry_claim_worker(shared))
+		return false;
+	served = shared;
+	if (pg_atomic_exchange_u64(&shared->due, 0) != 0)
+		active_at = GetCurrentTimestamp();
+	return true;
 }
 
 /*
@@ -287,16 +230,32 @@ serve_store(const SeStore *store)
 static bool
 take_requests(void)
 {
-	SeShared   *shared = se_registry_of_database();
-
-	if (shared == NULL)
-		return true;
-	if (served == NULL && !se_registry_claim_worker(shared))
+	if (!serve_entry(se_registry_of_database()))
 		return false;
-	served = shared;
-	if (pg_atomic_exchange_u32(&shared->requested, 0) != 0)
-		requested = true;
+	if (served != NULL && pg_atomic_exchange_u32(&served->requested, 0) != 0)
+		active_at = GetCurrentTimestamp();
+	if (served != NULL && pg_atomic_exchange_u32(&served->rule_changed, 0) != 0)
+		retaining.at = DT_NOBEGIN;
 	return true;
+}
+
+/* Begin a transaction and lock the store; NULL if that cannot be. */
+static SeStore *
+begin_work(const char *activity, bool *missing)
+{
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	pgstat_report_activity(STATE_RUNNING, activity);
+	return se_store_try_lock(RowExclusiveLock, missing);
+}
+
+/* End the transaction. */
+static void
+end_work(void)
+{
+	CommitTransactionCommand();
+	pgstat_report_stat(true);
+	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
 /* One round: one transaction. */
@@ -309,64 +268,306 @@ worker_round(void)
 
 	if (!take_requests())
 		return ROUND_NOT_OURS;
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	store = se_store_try_lock(RowExclusiveLock, &missing);
+	store = begin_work("storeengine: looking after the log", &missing);
 	if (store != NULL)
-	{
-		pgstat_report_activity(STATE_RUNNING, "storeengine: filling holes");
 		result = serve_store(store);
-	}
 	else
 		result = missing ? ROUND_NO_STORE : ROUND_LOCKED;
+	end_work();
 
-	CommitTransactionCommand();
-	pgstat_report_stat(true);
-	pgstat_report_activity(STATE_IDLE, NULL);
+	/* Those who wait are to see for themselves that there is no store. */
+	if (result == ROUND_NO_STORE)
+	{
+		retaining.at = DT_NOEND;
+		if (served != NULL)
+			se_registry_wake_waiters(served, PG_UINT64_MAX);
+	}
 	if (result != ROUND_LOCKED)
 		se_registry_note_visit();
 	return result;
 }
 
+/* Change a setting until the transaction ends. */
+static void
+set_locally(const char *name, const char *value)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/*
+ * Tell listeners how far the log is complete.  Whoever hears the number sees
+ * it, for the round that found it is over.  Nothing of this need be durable.
+ */
+static void
+announce(void)
+{
+	char		number[32];
+
+	if (pg_atomic_read_u32(&served->log) != frontier_log)
+	{
+		announcing.at = DT_NOEND;
+		return;
+	}
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	pgstat_report_activity(STATE_RUNNING, "storeengine: telling listeners");
+	set_locally("synchronous_commit", "off");
+	set_locally("lock_timeout", LOCK_TIMEOUT);
+	snprintf(number, sizeof(number), INT64_FORMAT, frontier);
+	Async_Notify(CHANNEL, number);
+	end_work();
+	if (pg_atomic_read_u32(&served->log) == frontier_log)
+		pg_atomic_write_u64(&served->announced, frontier);
+	quiet_until = from_now(se_notify_interval);
+	announcing.at = DT_NOEND;
+}
+
+/* Prune by the rule, and note what comes of it. */
+static void
+prune_by_rule(const SeStore *store)
+{
+	SeFrontier	found;
+	int64		pruned;
+	TimestampTz next;
+	bool		has_rule = se_retention_enforce(store, &found, &pruned, &next);
+
+	retaining.at = next;
+	if (!has_rule)
+		return;
+
+	/* With a rule, something can come due while nobody writes. */
+	(void) serve_entry(se_registry_try_attach(store->log));
+	if (pruned > 0)
+	{
+		active_at = GetCurrentTimestamp();
+		se_vacuum_note_pruned(pruned, found.frontier - found.floor - pruned,
+							  GetTopTransactionIdIfAny());
+	}
+	if (se_vacuum_wanted() && vacuuming.at == DT_NOEND)
+		vacuuming.at = DT_NOBEGIN;
+}
+
+/*
+ * Enforce the retention rule, on a limited number of batches.
+ */
+static void
+retain(void)
+{
+	const SeStore *store;
+	bool		missing;
+
+	retained_at = GetCurrentTimestamp();
+	retained_frontier = frontier;
+	retaining.at = from_now(LOCKED_RETRY_MS);
+	store = begin_work("storeengine: enforcing the retention rule", &missing);
+	set_locally("lock_timeout", LOCK_TIMEOUT);
+	if (store != NULL)
+		prune_by_rule(store);
+	end_work();
+}
+
+/*
+ * Have the space of pruned batches used again.
+ */
+static void
+vacuum(void)
+{
+	const SeStore *store;
+	bool		missing;
+	bool		done;
+
+	store = begin_work("storeengine: vacuuming the batch log", &missing);
+	done = store != NULL && se_vacuum_log(store);
+	end_work();
+	vacuuming.at = done ? DT_NOEND : from_now(VACUUM_MS);
+}
+
+/* Remember an error for store_status. */
+static void
+note_error(void)
+{
+	MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+	ErrorData  *error = CopyErrorData();
+	int			len = strlen(error->message);
+
+	len = pg_mbcliplen(error->message, len, SE_ERROR_LEN - 1);
+	error->message[len] = '\0';
+	if (served != NULL)
+		se_registry_note_error(served, error->message);
+	FreeErrorData(error);
+	MemoryContextSwitchTo(old_context);
+}
+
+/*
+ * Get over the failure of a duty, which is the current error.  The time to
+ * wait goes on from that of a predecessor of ours, if it was no better off.
+ */
+static void
+recover(Duty *duty)
+{
+	int			delay = duty->delay;
+	char		last_error[SE_ERROR_LEN];
+	TimestampTz last_error_at = served == NULL ? 0 : se_registry_last_error(served, last_error);
+
+	HOLD_INTERRUPTS();
+	EmitErrorReport();
+	note_error();
+	AbortCurrentTransaction();
+	FlushErrorState();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	RESUME_INTERRUPTS();
+
+	if (served != NULL && from_now(-2 * RETRY_MAX_MS) < last_error_at)
+		delay = Max(delay, (int) pg_atomic_read_u32(&served->retry_delay));
+	duty->delay = Min(Max(2 * delay, RETRY_MIN_MS), RETRY_MAX_MS);
+	duty->not_before = from_now(duty->delay);
+	if (served != NULL)
+		pg_atomic_write_u32(&served->retry_delay, duty->delay);
+}
+
+/* Perform a duty if it is time to. */
+static void
+perform(Duty *duty)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (duty->at > now || duty->not_before > now)
+		return;
+	PG_TRY();
+	{
+		duty->perform();
+		if (duty->delay > 0 && served != NULL)
+			pg_atomic_write_u32(&served->retry_delay, 0);
+		duty->delay = 0;
+	}
+	PG_CATCH();
+	{
+		recover(duty);
+	}
+	PG_END_TRY();
+}
+
+/* Do between rounds what is due, as far as it can be done. */
+static void
+perform_duties(void)
+{
+	announcing.at = served != NULL && !all_announced(served) ? quiet_until : DT_NOEND;
+	if (frontier != retained_frontier)
+		retaining.at = Min(retaining.at,
+						   TimestampTzPlusMilliseconds(retained_at, RETENTION_MS));
+	perform(&announcing);
+	perform(&retaining);
+	perform(&vacuuming);
+}
+
+/* Tell when a duty is to be performed. */
+static TimestampTz
+time_of(const Duty *duty)
+{
+	return Max(duty->at, duty->not_before);
+}
+
+/* Tell when the next duty is to be performed. */
+static TimestampTz
+next_duty(void)
+{
+	return Min(time_of(&announcing), Min(time_of(&retaining), time_of(&vacuuming)));
+}
+
 /*
  * Called when the worker exits.  If it exits by an error, its work is not
- * done, and the launcher shall start another one.
+ * done, and the launcher shall start another one; and when a duty is due.
+ * Pruned batches are left to autovacuum.
  */
 static void
 leave(int code, Datum arg)
 {
+	TimestampTz due = Min(time_of(&announcing), time_of(&retaining));
+
 	if (served == NULL)
 		return;
 	if (code != 0)
 		pg_atomic_exchange_u32(&served->requested, 1);
+	pg_atomic_write_u64(&served->due, due == DT_NOEND || due == DT_NOBEGIN ? 0 : Max(due, 1));
 	se_registry_leave_worker(served);
 }
 
-/* Sleep until there is work or the time is over; true if there is work. */
-static bool
-wait_for_work(long milliseconds)
+/* Sleep until somebody has something to say, or it is time. */
+static void
+nap(TimestampTz end)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), milliseconds);
+	long		left = -1;
 
+	if (end != DT_NOEND)
+		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
+	(void) WaitLatch(MyLatch,
+					 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (left >= 0 ? WL_TIMEOUT : 0),
+					 left, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+/*
+ * Tell when we can leave.  Not while sessions wait; and not before we are on
+ * call, unless it is for a duty that fails and will be due again.
+ */
+static TimestampTz
+time_to_leave(void)
+{
+	if (served != NULL && waiters > 0)
+		(void) se_registry_lowest_awaited(served, frontier, &waiters);
+	if (waiters > 0 || (!on_call && announcing.delay == 0))
+		return DT_NOEND;
+	return active_at == DT_NOBEGIN ? DT_NOBEGIN :
+		TimestampTzPlusMilliseconds(active_at, LINGER_MS);
+}
+
+/*
+ * Sleep until there is something to do; false if it is time to leave.  To be on
+ * call takes a round after listeners can be told at once again.
+ */
+static bool
+wait_for_work(void)
+{
 	for (;;)
 	{
-		long		left;
+		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz next = next_duty();
+		TimestampTz leave_at = time_to_leave();
 
-		if (served != NULL && pg_atomic_read_u32(&served->requested) != 0)
+		if (!on_call && served != NULL && all_announced(served))
+			next = Min(next, quiet_until);
+		if (next <= now || (served != NULL && pg_atomic_read_u32(&served->requested) != 0))
 			return true;
-		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end);
-		if (left <= 0)
+		if (leave_at <= now)
 			return false;
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 left, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
+		nap(Min(next, leave_at));
 	}
+}
+
+/* Work until there is nothing to do. */
+static void
+work(void)
+{
+	RoundResult result;
+
+	do
+	{
+		CHECK_FOR_INTERRUPTS();
+		result = worker_round();
+		if (result == ROUND_DONE || result == ROUND_MORE)
+			perform_duties();
+		if (result == ROUND_LOCKED)
+			nap(from_now(LOCKED_RETRY_MS));
+	}
+	while (result == ROUND_MORE || result == ROUND_LOCKED ||
+		   (result == ROUND_DONE && wait_for_work()));
 }
 
 /*
@@ -375,8 +576,6 @@ wait_for_work(long milliseconds)
 void
 se_worker_main(Datum arg)
 {
-	RoundResult result;
-
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
@@ -384,15 +583,15 @@ se_worker_main(Datum arg)
 	before_shmem_exit(leave, (Datum) 0);
 	pin_settings();
 
-	do
+	PG_TRY();
 	{
-		CHECK_FOR_INTERRUPTS();
-		result = worker_round();
-		if (result == ROUND_LOCKED)
-			(void) wait_for_work(LOCKED_RETRY_MS);
+		work();
 	}
-	while (result == ROUND_MORE || result == ROUND_LOCKED ||
-		   (result == ROUND_DONE && wait_for_work(requested ? LINGER_MS : 0)));
-
+	PG_CATCH();
+	{
+		note_error();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	proc_exit(0);
 }
