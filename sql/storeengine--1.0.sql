@@ -233,26 +233,52 @@ COMMENT ON FUNCTION store_prune(jsonb, boolean) IS
 'apply the policies of a message store.prune.v1.PruneRequest, return how many keys were deleted, or would be';
 
 CREATE FUNCTION store_status_values(OUT frontier bigint,
+									OUT highest_allocated bigint,
 									OUT oldest_retained bigint,
 									OUT in_flight integer,
 									OUT holder_pid integer,
 									OUT holder_sequence_number bigint,
 									OUT holder_since timestamptz,
+									OUT holes bigint,
+									OUT oldest_written_at timestamptz,
+									OUT log_bytes bigint,
+									OUT table_bytes bigint,
+									OUT retention jsonb,
+									OUT retention_lag bigint,
+									OUT last_prune_at timestamptz,
+									OUT waiters integer,
+									OUT announced bigint,
 									OUT worker_state text,
-									OUT worker_pid integer)
-	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED;
+									OUT worker_pid integer,
+									OUT last_error text,
+									OUT last_error_at timestamptz)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION store_status_values() IS 'internal: what store_status shows';
 
+-- Nothing but the function: who reads a view has locked it before its tables,
+-- which DROP EXTENSION takes first.
 CREATE VIEW store_status AS
 	SELECT status.frontier,
-		   (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM store_sequence) AS highest_allocated,
+		   status.highest_allocated,
 		   status.in_flight,
 		   status.holder_pid,
 		   status.holder_sequence_number,
 		   status.holder_since,
+		   status.holes,
 		   status.oldest_retained,
+		   status.oldest_written_at,
+		   status.log_bytes,
+		   status.table_bytes,
+		   status.retention,
+		   status.retention_lag,
+		   status.last_prune_at,
+		   status.waiters,
+		   status.announced,
+		   pg_catalog.pg_notification_queue_usage() AS notification_queue_usage,
 		   status.worker_state,
-		   status.worker_pid
+		   status.worker_pid,
+		   status.last_error,
+		   status.last_error_at
 	FROM store_status_values() AS status;
 COMMENT ON VIEW store_status IS 'what the store is doing: one row';
 

@@ -6,29 +6,50 @@
 
 #include "access/htup_details.h"
 #include "access/xlog.h"
+#include "catalog/pg_authid.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "batch_log.h"
+#include "control.h"
 #include "frontier.h"
 #include "registry.h"
+#include "retention.h"
+#include "sequencer.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(store_status_values);
+
+/* How many batches to look at to see whether retention lags. */
+#define LAG_LIMIT 10000
 
 /* The columns of store_status_values(). */
 enum
 {
 	STATUS_FRONTIER,
+	STATUS_HIGHEST_ALLOCATED,
 	STATUS_OLDEST,
 	STATUS_IN_FLIGHT,
 	STATUS_HOLDER_PID,
 	STATUS_HOLDER_NUMBER,
 	STATUS_HOLDER_SINCE,
+	STATUS_HOLES,
+	STATUS_OLDEST_WRITTEN_AT,
+	STATUS_LOG_BYTES,
+	STATUS_TABLE_BYTES,
+	STATUS_RETENTION,
+	STATUS_RETENTION_LAG,
+	STATUS_LAST_PRUNE_AT,
+	STATUS_WAITERS,
+	STATUS_ANNOUNCED,
 	STATUS_WORKER_STATE,
 	STATUS_WORKER_PID,
+	STATUS_LAST_ERROR,
+	STATUS_LAST_ERROR_AT,
 	STATUS_COLUMNS
 };
 
@@ -47,29 +68,133 @@ worker_state(int worker_pid)
 	return se_registry_starved() ? "starved" : "idle";
 }
 
-/* Fill in what only the registry knows. */
+/* Set a column to a number, or to NULL if there is none. */
 static void
-registry_values(const SeStore *store, Datum *values, bool *nulls)
+set_number(Datum *values, bool *nulls, int column, bool exists, int64 number)
 {
-	SeShared   *shared = se_registry_find(store->log);
+	values[column] = Int64GetDatum(number);
+	nulls[column] = !exists;
+}
+
+/* Fill in who is writing and who is waiting, and return the writers. */
+static SeHolder
+session_values(SeShared *shared, Datum *values, bool *nulls)
+{
 	SeHolder	holder = {0};
-	int			worker_pid = 0;
+	int			waiters = 0;
+	int64		announced = 0;
 
 	if (shared != NULL)
 	{
 		se_registry_lowest(shared, &holder);
-		worker_pid = se_registry_worker_pid(shared);
+		(void) se_registry_lowest_awaited(shared, 0, &waiters);
+		announced = (int64) pg_atomic_read_u64(&shared->announced);
 	}
-
 	values[STATUS_IN_FLIGHT] = Int32GetDatum(holder.in_flight);
 	values[STATUS_HOLDER_PID] = Int32GetDatum(holder.pid);
-	values[STATUS_HOLDER_NUMBER] = Int64GetDatum((int64) holder.bound);
-	values[STATUS_HOLDER_SINCE] = TimestampTzGetDatum(holder.since);
-	nulls[STATUS_HOLDER_PID] = nulls[STATUS_HOLDER_NUMBER] =
-		nulls[STATUS_HOLDER_SINCE] = holder.in_flight == 0;
-	values[STATUS_WORKER_STATE] = CStringGetTextDatum(worker_state(worker_pid));
-	values[STATUS_WORKER_PID] = Int32GetDatum(worker_pid);
-	nulls[STATUS_WORKER_PID] = worker_pid == 0;
+	nulls[STATUS_HOLDER_PID] = holder.in_flight == 0;
+	set_number(values, nulls, STATUS_HOLDER_NUMBER, holder.in_flight > 0, holder.bound);
+	set_number(values, nulls, STATUS_HOLDER_SINCE, holder.in_flight > 0, holder.since);
+	values[STATUS_WAITERS] = Int32GetDatum(waiters);
+	set_number(values, nulls, STATUS_ANNOUNCED, announced > 0, announced);
+	return holder;
+}
+
+/* Fill in how it is with the worker. */
+static void
+worker_values(SeShared *shared, Datum *values, bool *nulls)
+{
+	int			pid = shared == NULL ? 0 : se_registry_worker_pid(shared);
+	char		error[SE_ERROR_LEN] = "";
+	TimestampTz error_at = shared == NULL ? 0 : se_registry_last_error(shared, error);
+
+	values[STATUS_WORKER_STATE] = CStringGetTextDatum(worker_state(pid));
+	values[STATUS_WORKER_PID] = Int32GetDatum(pid);
+	nulls[STATUS_WORKER_PID] = pid == 0;
+	values[STATUS_LAST_ERROR] = CStringGetTextDatum(error);
+	nulls[STATUS_LAST_ERROR] = error_at == 0;
+	set_number(values, nulls, STATUS_LAST_ERROR_AT, error_at != 0, error_at);
+}
+
+/*
+ * Count the holes: numbers below a visible one and below all that are in
+ * flight, which have no row by now.
+ */
+static int64
+count_holes(const SeStore *store, const SeFrontier *found, const SeHolder *holder)
+{
+	int64		decided = se_frontier_highest(store, GetActiveSnapshot());
+	int64		holes;
+
+	if (holder->bound != 0)
+		decided = Min(decided, (int64) holder->bound);
+	if (decided <= found->frontier + 1)
+		return 0;
+	PushActiveSnapshot(GetLatestSnapshot());
+	holes = se_frontier_count_holes(store, GetActiveSnapshot(), found->frontier, decided);
+	PopActiveSnapshot();
+	return holes;
+}
+
+/* Tell the size of a table with its indexes and its TOAST table. */
+static Datum
+table_size(Oid table)
+{
+	return DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(table));
+}
+
+/*
+ * Fill in the retention rule and how many batches in the log it does not keep,
+ * as far as LAG_LIMIT.
+ */
+static void
+retention_values(const SeStore *store, const SeFrontier *found, Datum *values, bool *nulls)
+{
+	Jsonb	   *json = se_retention_read_as_owner(store);
+	SeSavedUser saved;
+	SeRetentionRule rule;
+	SeRetentionState state = {0};
+
+	if (json != NULL)
+	{
+		se_policy_parse_retention(json, &rule);
+		se_store_become_owner(store->log_owner, &saved);
+		se_retention_evaluate(store, &rule, found, LAG_LIMIT, &state);
+		se_store_become_self(&saved);
+	}
+	values[STATUS_RETENTION] = JsonbPGetDatum(json);
+	nulls[STATUS_RETENTION] = json == NULL;
+	set_number(values, nulls, STATUS_RETENTION_LAG, json != NULL,
+			   Max(state.cutoff - found->floor - 1, 0));
+}
+
+/*
+ * Fill in what the tables tell.  Whoever may see the status need not be able
+ * to read them.
+ */
+static void
+table_values(const SeStore *store, const SeFrontier *found, Datum *values, bool *nulls)
+{
+	SeSavedUser saved;
+	SeControlItem floor;
+	TimestampTz written_at = 0;
+
+	se_control_look_up(store, SE_CONTROL_FLOOR, GetActiveSnapshot(), &floor);
+	set_number(values, nulls, STATUS_LAST_PRUNE_AT, floor.noted_at != 0, floor.noted_at);
+	values[STATUS_LOG_BYTES] = table_size(store->log);
+	values[STATUS_TABLE_BYTES] = table_size(store->kv);
+
+	/* This runs nobody's code, and the sequence may be another one's. */
+	se_store_become_owner(BOOTSTRAP_SUPERUSERID, &saved);
+	values[STATUS_HIGHEST_ALLOCATED] = Int64GetDatum(se_sequencer_last(store));
+	se_store_become_self(&saved);
+
+	se_store_become_owner(store->log_owner, &saved);
+	if (found->frontier > found->floor)
+		written_at = se_log_written_at(store, found->floor + 1);
+	se_store_become_self(&saved);
+	retention_values(store, found, values, nulls);
+	set_number(values, nulls, STATUS_OLDEST_WRITTEN_AT, written_at != 0, written_at);
 }
 
 /*
@@ -102,7 +227,9 @@ store_status_values(PG_FUNCTION_ARGS)
 	SeStore    *store = lock_at_once();
 	Datum		values[STATUS_COLUMNS];
 	bool		nulls[STATUS_COLUMNS] = {false};
+	SeShared   *shared = se_registry_find(store->log);
 	SeFrontier	found;
+	SeHolder	holder;
 	TupleDesc	desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -111,8 +238,10 @@ store_status_values(PG_FUNCTION_ARGS)
 
 	se_frontier_read(store, GetActiveSnapshot(), &found);
 	values[STATUS_FRONTIER] = Int64GetDatum(found.frontier);
-	values[STATUS_OLDEST] = Int64GetDatum(found.floor + 1);
-	nulls[STATUS_OLDEST] = found.frontier <= found.floor;
-	registry_values(store, values, nulls);
+	set_number(values, nulls, STATUS_OLDEST, found.frontier > found.floor, found.floor + 1);
+	holder = session_values(shared, values, nulls);
+	values[STATUS_HOLES] = Int64GetDatum(count_holes(store, &found, &holder));
+	table_values(store, &found, values, nulls);
+	worker_values(shared, values, nulls);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }
