@@ -32,6 +32,18 @@ for my $round (1 .. 3)
 	  or diag $admin->errstr;
 }
 
+# Nor does a worker stay for those who do not wait any more.
+$admin->do('CREATE DATABASE doomed');
+{
+	my $waiter = session($node, 'doomed');
+
+	$waiter->do('CREATE EXTENSION storeengine');
+	$waiter->do(q{SELECT store_put('k', 'v')});
+	$waiter->do(q{CALL store_wait_for_sequence(100, '100 ms')});
+	$waiter->disconnect;
+}
+is(failure($admin, 'DROP DATABASE doomed'), '', 'DROP DATABASE after a wait') or diag $admin->errstr;
+
 $admin->do('CREATE DATABASE old_name');
 session($node, 'old_name')->do('CREATE EXTENSION storeengine');
 employ_worker('old_name');
