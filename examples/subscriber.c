@@ -12,8 +12,8 @@
  *     NUMBER delete KEY
  *
  * It begins after batch N, or after the one that FILE names, or else with the
- * first batch.  If batches it needs have been pruned, it starts over from the
- * pairs there are.  Whoever reads the lines forgets what he had, and takes
+ * first batch.  If batches it needs have been pruned, or the store has not been
+ * through what it has read, it starts over from the pairs there are.  Whoever reads the lines forgets what he had, and takes
  * these pairs instead; NUMBER is the batch that they are the state of:
  *
  *     NUMBER rebuild
@@ -45,6 +45,7 @@
 
 #define MAX_KEY_BYTES	254		/* the store's limit */
 #define NUMBER_SIZE		24		/* room for a number as text */
+#define HISTORY_SIZE	37		/* and for the name of a history */
 
 /* How long to wait before connecting again: this at first, doubled each time. */
 #define RETRY_MIN_MS	100
@@ -55,10 +56,10 @@
 #define WAIT_INTERVAL	"30 s"
 
 #define READ_SQL \
-	"SELECT sequence_number, op, encode(key, 'hex'), encode(value, 'hex')" \
+	"SELECT sequence_number, op, encode(key, 'hex'), encode(value, 'hex'), history" \
 	" FROM store_read_log($1::bigint," \
 	" CASE WHEN $2::bytea IS NOT NULL THEN ARRAY[($2, '(?s).*')::store_selector] END," \
-	" min_sequence_number => $1)"
+	" min_sequence_number => $1, since_history => $3)"
 #define SCAN_SQL \
 	"DECLARE pairs NO SCROLL CURSOR FOR SELECT encode(key, 'hex'), encode(value, 'hex')" \
 	" FROM store_range_scan($1::bytea, $2::bytea)"
@@ -69,7 +70,7 @@
 typedef enum Outcome
 {
 	FINE,
-	EVICTED,					/* batches that we need have been pruned */
+	EVICTED,					/* batches that we need are not to be had */
 	BEHIND,						/* this server has not got as far as we have */
 	READ_ONLY,					/* a standby cannot do that */
 	LOST,						/* connect again and go on */
@@ -79,7 +80,8 @@ typedef enum Outcome
 typedef struct Subscriber
 {
 	PGconn	   *conn;
-	int64_t		cursor;			/* the last batch that was printed */
+	int64_t		cursor;			/* the last batch that was printed, */
+	char		history[HISTORY_SIZE];	/* in this history; "" for not known */
 	int64_t		until;			/* the batch after which to end */
 	const char *cursor_file;	/* NULL for none */
 	bool		listen;			/* LISTEN, or wait? */
@@ -144,7 +146,7 @@ judge(PGconn *conn, const PGresult *result)
 
 	if (state == NULL || PQstatus(conn) == CONNECTION_BAD)
 		return LOST;
-	if (strcmp(state, "SE001") == 0)
+	if (strcmp(state, "SE001") == 0 || strcmp(state, "SE004") == 0)
 		return EVICTED;
 	if (strcmp(state, "SE003") == 0)
 		return BEHIND;
@@ -228,18 +230,20 @@ run_command(PGconn *conn, const char *sql, int nparams, const char *const *param
 	return outcome;
 }
 
-/* Read the number that was saved; false if there is no file. */
+/* Read the number, and the history, that were saved; false if there is no file. */
 static bool
-load_cursor(const char *path, int64_t *cursor)
+load_cursor(const char *path, int64_t *cursor, char *history)
 {
 	FILE	   *file = fopen(path, "r");
 	char		end;
+	int			fields;
 
 	if (file == NULL && errno == ENOENT)
 		return false;
 	if (file == NULL)
 		die("could not open the file of the cursor: ", strerror(errno));
-	if (fscanf(file, "%" SCNd64 "%c", cursor, &end) != 2 || end != '\n' || *cursor < 0)
+	fields = fscanf(file, "%" SCNd64 "%c%36[0-9a-f-]%c", cursor, &end, history, &end);
+	if ((fields != 2 && fields != 4) || end != '\n' || *cursor < 0)
 		die("there is no cursor in ", path);
 	fclose(file);
 	return true;
@@ -265,7 +269,7 @@ sync_folder_of(const char *path)
 
 /* Replace the file by a new one, so that there is always a whole one. */
 static void
-save_cursor(const char *path, int64_t cursor)
+save_cursor(const char *path, int64_t cursor, const char *history)
 {
 	char		temporary[4096];
 	FILE	   *file;
@@ -274,7 +278,7 @@ save_cursor(const char *path, int64_t cursor)
 		die("this name is too long: ", path);
 	file = fopen(temporary, "w");
 	if (file == NULL ||
-		fprintf(file, "%" PRId64 "\n", cursor) < 0 || fflush(file) != 0 ||
+		fprintf(file, "%" PRId64 "%s%s\n", cursor, *history ? " " : "", history) < 0 || fflush(file) != 0 ||
 		fsync(fileno(file)) != 0 || fclose(file) != 0 ||
 		rename(temporary, path) != 0 || !sync_folder_of(path))
 		die("could not save the cursor: ", strerror(errno));
@@ -282,13 +286,15 @@ save_cursor(const char *path, int64_t cursor)
 
 /* All up to a number is printed: have it leave us, and only then say so. */
 static void
-advance(Subscriber *sub, int64_t number)
+advance(Subscriber *sub, int64_t number, const char *history)
 {
 	if (fflush(stdout) != 0)
 		die("could not write: ", strerror(errno));
-	if (sub->cursor_file != NULL && number != sub->cursor)
-		save_cursor(sub->cursor_file, number);
+	if (sub->cursor_file != NULL &&
+		(number != sub->cursor || strcmp(history, sub->history) != 0))
+		save_cursor(sub->cursor_file, number, history);
 	sub->cursor = number;
+	snprintf(sub->history, sizeof sub->history, "%s", history);
 }
 
 /* Read what comes after the cursor, and print it. */
@@ -296,13 +302,15 @@ static Outcome
 read_log(Subscriber *sub)
 {
 	char		cursor[NUMBER_SIZE];
-	const char *params[] = {cursor, sub->prefixed ? sub->first_key : NULL};
+	const char *params[] = {cursor, sub->prefixed ? sub->first_key : NULL,
+	*sub->history ? sub->history : NULL};
 	PGresult   *result;
 	Outcome		outcome;
 	int64_t		number = sub->cursor;
+	char		history[HISTORY_SIZE] = "";
 
 	snprintf(cursor, sizeof cursor, "%" PRId64, sub->cursor);
-	outcome = run(sub->conn, READ_SQL, 2, params, &result);
+	outcome = run(sub->conn, READ_SQL, 3, params, &result);
 	if (outcome != FINE)
 		return outcome;
 	for (int i = 0; i < PQntuples(result); i++)
@@ -311,7 +319,10 @@ read_log(Subscriber *sub)
 
 		/* The last row: it tells how far this was, whatever was let through. */
 		if (strcmp(op, "progress") == 0)
+		{
 			number = strtoll(PQgetvalue(result, i, 0), NULL, 10);
+			snprintf(history, sizeof history, "%s", PQgetvalue(result, i, 4));
+		}
 		else if (PQgetisnull(result, i, 3))
 			printf("%s %s \\x%s\n", PQgetvalue(result, i, 0), op, PQgetvalue(result, i, 2));
 		else
@@ -319,7 +330,7 @@ read_log(Subscriber *sub)
 				   PQgetvalue(result, i, 2), PQgetvalue(result, i, 3));
 	}
 	PQclear(result);
-	advance(sub, number);
+	advance(sub, number, history);
 	return FINE;
 }
 
@@ -355,13 +366,15 @@ rebuild(Subscriber *sub)
 	PGresult   *result;
 	Outcome		outcome;
 	char		number[NUMBER_SIZE];
+	char		history[HISTORY_SIZE];
 
 	outcome = run_command(sub->conn, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", 0, NULL);
 	if (outcome == FINE)
-		outcome = run(sub->conn, "SELECT store_current_sequence()", 0, NULL, &result);
+		outcome = run(sub->conn, "SELECT store_current_sequence(), store_history()", 0, NULL, &result);
 	if (outcome != FINE)
 		return outcome;
 	snprintf(number, sizeof number, "%s", PQgetvalue(result, 0, 0));
+	snprintf(history, sizeof history, "%s", PQgetvalue(result, 0, 1));
 	PQclear(result);
 
 	printf("%s rebuild\n", number);
@@ -371,7 +384,7 @@ rebuild(Subscriber *sub)
 	if (outcome != FINE)
 		return outcome;
 	printf("%s rebuilt\n", number);
-	advance(sub, strtoll(number, NULL, 10));
+	advance(sub, strtoll(number, NULL, 10), history);
 	return FINE;
 }
 
@@ -552,7 +565,7 @@ main(int argc, char **argv)
 	}
 
 	if (sub.cursor_file != NULL)
-		(void) load_cursor(sub.cursor_file, &sub.cursor);
+		(void) load_cursor(sub.cursor_file, &sub.cursor, sub.history);
 	install_handlers();
 	follow(&sub, conninfo);
 	return 0;

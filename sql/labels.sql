@@ -51,7 +51,7 @@ ORDER BY config.relation::regclass::text COLLATE "C";
 -- the columns of what users see
 SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod) AS type, a.attnotnull
 FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-WHERE c.oid IN ('store_kv'::regclass, 'store_batch_log'::regclass, 'store_control'::regclass, 'store_status'::regclass, 'store_entry'::regclass,
+WHERE c.oid IN ('store_kv'::regclass, 'store_batch_log'::regclass, 'store_control'::regclass, 'store_histories'::regclass, 'store_status'::regclass, 'store_entry'::regclass,
 				'store_selector'::regclass, 'store_filter'::regclass)
   AND a.attnum > 0
 ORDER BY c.relname COLLATE "C", a.attnum;

@@ -1,2 +1,39 @@
 -- complain if script is sourced in psql, rather than via ALTER EXTENSION
 \echo Use "ALTER EXTENSION storeengine UPDATE TO '1.1'" to load this file. \quit
+
+--
+-- Histories: see to it that a cursor is not taken for one of numbers that were
+-- given out again after a crash, a promotion or a restore.
+--
+
+CREATE TABLE store_histories (
+	ordinal bigint,
+	sequence_number bigint,
+	history uuid NOT NULL,
+	follows bigint NOT NULL,
+	PRIMARY KEY (ordinal, sequence_number)
+);
+COMMENT ON TABLE store_histories IS
+'the histories the store has been through, each noted by its first batches';
+COMMENT ON COLUMN store_histories.sequence_number IS 'the batch that the note was made with';
+COMMENT ON COLUMN store_histories.follows IS 'the last batch from before the history';
+
+SELECT pg_catalog.pg_extension_config_dump('store_histories', '');
+
+CREATE FUNCTION store_history() RETURNS uuid
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION store_history() IS
+'history of the current sequence number, NULL if nothing has been written; a new one begins with the first write after each start of the server';
+
+DROP FUNCTION store_read_log(bigint, store_selector[], store_filter[], bigint, bigint, bigint);
+CREATE FUNCTION store_read_log(since bigint,
+							   selectors store_selector[] DEFAULT NULL,
+							   value_filters store_filter[] DEFAULT NULL,
+							   max_batches bigint DEFAULT 1000,
+							   max_bytes bigint DEFAULT 16777216,
+							   min_sequence_number bigint DEFAULT NULL,
+							   since_history uuid DEFAULT NULL)
+	RETURNS TABLE (sequence_number bigint, op text, key bytea, value bytea, history uuid)
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 1000;
+COMMENT ON FUNCTION store_read_log(bigint, store_selector[], store_filter[], bigint, bigint, bigint, uuid) IS
+'what the batches after a cursor put and deleted, in order, and the new cursor; SE001 if the next batch is pruned, SE004 if the cursor is of another history';

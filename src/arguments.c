@@ -104,6 +104,21 @@ se_read_frontier(SeFrontier *found)
 }
 
 /*
+ * Raise SE003 for a number above the current one.
+ */
+void
+se_report_not_ready(int64 required, int64 current)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_CONSISTENCY_NOT_READY),
+			 errmsg("the store has not reached the required sequence number"),
+			 errdetail("Sequence number %lld is required, but the current one is %lld.",
+					   (long long) required, (long long) current),
+			 errhint("Use CALL store_wait_for_sequence(%lld), then retry in a new statement.",
+					 (long long) required)));
+}
+
+/*
  * Let a read pass if the caller's snapshot shows a sequence number, which may be
  * NULL: a floor under what the read will see.  It never waits, as the snapshot is
  * fixed.  Raises SE003.
@@ -119,11 +134,5 @@ se_check_min_sequence_number(FunctionCallInfo fcinfo, int argument)
 	required = se_number_argument(fcinfo, argument, "min_sequence_number");
 	se_read_frontier(&found);
 	if (found.frontier < required)
-		ereport(ERROR,
-				(errcode(ERRCODE_CONSISTENCY_NOT_READY),
-				 errmsg("the store has not reached the required sequence number"),
-				 errdetail("Sequence number %lld is required, but the current one is %lld.",
-						   (long long) required, (long long) found.frontier),
-				 errhint("Use CALL store_wait_for_sequence(%lld), then retry in a new statement.",
-						 (long long) required)));
+		se_report_not_ready(required, found.frontier);
 }

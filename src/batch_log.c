@@ -22,6 +22,7 @@
 #include "batch_log.h"
 #include "control.h"
 #include "frontier.h"
+#include "history.h"
 #include "sequencer.h"
 
 /* SQL: add a batch. */
@@ -137,8 +138,8 @@ check_appended(uint64 expected, uint64 appended)
 /*
  * Append a batch and return its number.  deleted_keys may be NULL.  The
  * caller has locked the store and every key of the batch, and is connected to
- * SPI.  Raises what se_sequencer_allocate() and the INSERT raise, and 27000 if
- * a trigger suppresses the row.
+ * SPI.  Raises what se_sequencer_allocate(), se_history_note() and the INSERT
+ * raise, and 27000 if a trigger suppresses the row.
  */
 int64
 se_log_append(const SeStore *store, SeShared *shared,
@@ -146,9 +147,12 @@ se_log_append(const SeStore *store, SeShared *shared,
 {
 	Datum		args[4];
 	char		nulls[4] = {' ', ' ', ' ', ' '};
+	SeHistory	history;
+	bool		new_history;
 	int64		number;
 
 	check_privilege(store, ACL_INSERT);
+	new_history = se_history_begin(store, shared, &history);
 	args[1] = Int64GetDatum(se_frontier_stamp(store, shared));
 	args[2] = PointerGetDatum(payload);
 	args[3] = PointerGetDatum(deleted_keys);
@@ -159,6 +163,8 @@ se_log_append(const SeStore *store, SeShared *shared,
 	number = se_sequencer_allocate(store, shared);
 	args[0] = Int64GetDatum(number);
 	check_appended(1, se_store_execute(store, &append_statement, args, nulls, false));
+	if (new_history)
+		se_history_note(store, &history, number);
 	return number;
 }
 
@@ -361,6 +367,7 @@ se_log_prune(const SeStore *store, int64 cutoff)
 		return 0;
 	deleted = delete_batches(store, floor.number, target);
 	se_control_raise(store, SE_CONTROL_FLOOR, target, floor.bytes);
+	se_history_forget(store, target);
 	ForceSyncCommit();
 	return deleted;
 }
@@ -385,6 +392,7 @@ se_log_prune_as_owners(const SeStore *store, int64 cutoff)
 	se_store_become_owner(store->control_owner, &saved);
 	se_control_raise(store, SE_CONTROL_FLOOR, target, floor.bytes);
 	se_store_become_self(&saved);
+	se_history_forget(store, target);
 	ForceSyncCommit();
 	return deleted;
 }

@@ -23,17 +23,19 @@
 #include "entries.h"
 #include "filter.h"
 #include "frontier.h"
+#include "history.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(store_read_log);
 
-/* The columns of store_read_log(). */
+/* The columns of store_read_log(); the last one is new in version 1.1. */
 enum
 {
 	FEED_SEQUENCE_NUMBER,
 	FEED_OP,
 	FEED_KEY,
 	FEED_VALUE,
+	FEED_HISTORY,
 	FEED_COLUMNS
 };
 
@@ -88,7 +90,7 @@ limit_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 	return limit;
 }
 
-/* Return a row.  Keys and values are only given as the operation has them. */
+/* Return what was put or deleted; a deleted key has no value. */
 static void
 emit(Feed *feed, int64 number, const char *op, const SeEntry *entry, bool has_value)
 {
@@ -97,18 +99,33 @@ emit(Feed *feed, int64 number, const char *op, const SeEntry *entry, bool has_va
 
 	values[FEED_SEQUENCE_NUMBER] = Int64GetDatum(number);
 	values[FEED_OP] = CStringGetTextDatum(op);
-	nulls[FEED_KEY] = entry == NULL;
+	values[FEED_KEY] = se_bytea_datum(entry->key, entry->key_len);
 	nulls[FEED_VALUE] = !has_value;
-	if (entry != NULL)
-		values[FEED_KEY] = se_bytea_datum(entry->key, entry->key_len);
 	if (has_value)
 		values[FEED_VALUE] = se_bytea_datum(entry->value, entry->value_len);
+	nulls[FEED_HISTORY] = true;
 	tuplestore_putvalues(feed->result->setResult, feed->result->setDesc, values, nulls);
 	for (int i = FEED_OP; i < FEED_COLUMNS; i++)
 	{
 		if (!nulls[i])
 			pfree(DatumGetPointer(values[i]));
 	}
+}
+
+/* Return the last row: the new cursor, and the history that it belongs to. */
+static void
+emit_progress(const SeStore *store, Feed *feed)
+{
+	Datum		values[FEED_COLUMNS] = {0};
+	bool		nulls[FEED_COLUMNS] = {false};
+	pg_uuid_t	history;
+
+	values[FEED_SEQUENCE_NUMBER] = Int64GetDatum(feed->cursor);
+	values[FEED_OP] = CStringGetTextDatum("progress");
+	nulls[FEED_KEY] = nulls[FEED_VALUE] = true;
+	nulls[FEED_HISTORY] = !se_history_of(store, feed->cursor, &history);
+	values[FEED_HISTORY] = UUIDPGetDatum(&history);
+	tuplestore_putvalues(feed->result->setResult, feed->result->setDesc, values, nulls);
 }
 
 /* Pick those of a batch's stored entries that pass. */
@@ -236,10 +253,28 @@ place_cursor(Feed *feed, bool at_end, int64 since, int64 max_batches)
 }
 
 /*
+ * See to it that the store has been through what the cursor has seen, if we
+ * were told its history; then a cursor above the current number is not one
+ * that asks for new batches.  Raises SE004, SE003.
+ */
+static void
+check_history(FunctionCallInfo fcinfo, int argument, const SeStore *store, int64 since,
+			  int64 frontier)
+{
+	/* Version 1.0 of the function has no such argument. */
+	if (PG_NARGS() <= argument || PG_ARGISNULL(argument))
+		return;
+	se_history_check_cursor(store, PG_GETARG_UUID_P(argument), since, frontier);
+	if (since > frontier)
+		se_report_not_ready(since, frontier);
+}
+
+/*
  * store_read_log(since bigint, selectors store_selector[],
  *				  value_filters store_filter[], max_batches bigint,
- *				  max_bytes bigint, min_sequence_number bigint)
- *		returns table (sequence_number bigint, op text, key bytea, value bytea)
+ *				  max_bytes bigint, min_sequence_number bigint, since_history uuid)
+ *		returns table (sequence_number bigint, op text, key bytea, value bytea,
+ *					   history uuid)
  */
 Datum
 store_read_log(PG_FUNCTION_ARGS)
@@ -257,6 +292,8 @@ store_read_log(PG_FUNCTION_ARGS)
 									   PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
 	se_check_min_sequence_number(fcinfo, 5);
 	se_read_frontier(&feed.found);
+	if (!PG_ARGISNULL(0))
+		check_history(fcinfo, 6, store, since, feed.found.frontier);
 	place_cursor(&feed, PG_ARGISNULL(0), since, max_batches);
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -266,7 +303,7 @@ store_read_log(PG_FUNCTION_ARGS)
 	SPI_connect();
 	read_batches(store, &feed);
 	SPI_finish();
-	emit(&feed, feed.cursor, "progress", NULL, false);
+	emit_progress(store, &feed);
 	MemoryContextDelete(feed.batch_context);
 	return (Datum) 0;
 }

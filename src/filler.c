@@ -13,6 +13,7 @@
 #include "batch_log.h"
 #include "control.h"
 #include "filler.h"
+#include "history.h"
 #include "sequencer.h"
 
 /* How many holes one transaction fills. */
@@ -78,13 +79,17 @@ se_filler_survey(const SeStore *store, SeSurvey *survey)
 
 /*
  * Fill the holes that a survey found, durably: what has been seen filled must
- * stay so.  The caller has locked the store.  Raises 27000 if the first of
- * them has been filled before and is missing again.
+ * stay so.  A filled hole belongs to the present history, as it says what has
+ * become of a number.  The caller has locked the store.  Raises 27000 if the
+ * first of them has been filled before and is missing again, and 53400 if there
+ * is no place for the store in shared memory.
  */
 void
 se_filler_fill(const SeStore *store, const SeSurvey *survey)
 {
 	SeSavedUser saved;
+	SeHistory	history;
+	bool		new_history;
 
 	if (survey->holes[0] == first_filled)
 		ereport(ERROR,
@@ -92,9 +97,12 @@ se_filler_fill(const SeStore *store, const SeSurvey *survey)
 				 errmsg("batch %lld was filled and is missing again",
 						(long long) first_filled),
 				 errhint("A trigger or a rule on the batch log changes or deletes rows.")));
+	new_history = se_history_begin(store, se_registry_attach(store->log), &history);
 	se_store_become_owner(store->log_owner, &saved);
 	se_log_fill(store, survey->holes, survey->nholes);
 	se_store_become_self(&saved);
+	if (new_history)
+		se_history_note(store, &history, survey->holes[0]);
 	ForceSyncCommit();
 	first_filled = survey->holes[0];
 }

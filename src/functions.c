@@ -20,6 +20,7 @@
 #include "batch_log.h"
 #include "entries.h"
 #include "frontier.h"
+#include "history.h"
 #include "kv.h"
 #include "prune.h"
 #include "registry.h"
@@ -39,6 +40,7 @@ PG_FUNCTION_INFO_V1(store_current_sequence);
 PG_FUNCTION_INFO_V1(store_get_batch);
 PG_FUNCTION_INFO_V1(store_get_batch_response);
 PG_FUNCTION_INFO_V1(store_oldest_retained_batch);
+PG_FUNCTION_INFO_V1(store_history);
 PG_FUNCTION_INFO_V1(store_prune_batch_log);
 PG_FUNCTION_INFO_V1(store_prune);
 
@@ -194,6 +196,22 @@ store_oldest_retained_batch(PG_FUNCTION_ARGS)
 	if (found.frontier <= found.floor)
 		PG_RETURN_NULL();
 	PG_RETURN_INT64(found.floor + 1);
+}
+
+/*
+ * store_history() returns uuid
+ */
+Datum
+store_history(PG_FUNCTION_ARGS)
+{
+	SeStore    *store = se_store_lock(AccessShareLock);
+	SeFrontier	found;
+	pg_uuid_t  *name = palloc(sizeof(pg_uuid_t));
+
+	se_read_frontier(&found);
+	if (!se_history_of(store, found.frontier, name))
+		PG_RETURN_NULL();
+	PG_RETURN_UUID_P(name);
 }
 
 /* Read the stored bytes of a batch, NULL if it is not there. */

@@ -94,6 +94,8 @@ reset_shared(SeShared *shared, Oid database, Oid log)
 {
 	shared->database = database;
 	shared->error_at = 0;
+	shared->history.ordinal = 0;
+	pg_atomic_write_u32(&shared->history_noted, 0);
 	pg_atomic_write_u64(&shared->complete, 0);
 	pg_atomic_write_u64(&shared->allocated, 0);
 	pg_atomic_write_u64(&shared->advance_at, 0);
@@ -124,6 +126,8 @@ init_shared(SeShared *shared)
 	pg_atomic_init_u32(&shared->rule_changed, 0);
 	pg_atomic_init_u32(&shared->worker, 0);
 	pg_atomic_init_u32(&shared->retry_delay, 0);
+	pg_atomic_init_u32(&shared->history_noted, 0);
+	shared->history.ordinal = 0;
 	shared->error_at = 0;
 	shared->database = InvalidOid;
 }
@@ -326,6 +330,33 @@ se_registry_forget_database(Oid database)
 		reset_shared(shared, InvalidOid, InvalidOid);
 		pg_atomic_write_u32(&shared->requested, 0);
 	}
+	LWLockRelease(registry->lock);
+}
+
+/*
+ * Read the history of a store; false if nobody has begun one.
+ */
+bool
+se_registry_history(SeShared *shared, SeHistory *history)
+{
+	LWLockAcquire(registry->lock, LW_SHARED);
+	*history = shared->history;
+	LWLockRelease(registry->lock);
+	return history->ordinal != 0;
+}
+
+/*
+ * Make a history that of a store, unless somebody came first: then take that
+ * one.
+ */
+void
+se_registry_propose_history(SeShared *shared, SeHistory *history)
+{
+	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	if (shared->history.ordinal == 0)
+		shared->history = *history;
+	else
+		*history = shared->history;
 	LWLockRelease(registry->lock);
 }
 

@@ -11,9 +11,18 @@
 
 #include "datatype/timestamp.h"
 #include "port/atomics.h"
+#include "utils/uuid.h"
 
 /* As much of an error message as is remembered. */
 #define SE_ERROR_LEN 256
+
+/* A course of events: see history.c. */
+typedef struct SeHistory
+{
+	int64		ordinal;		/* the how manieth it is */
+	pg_uuid_t	name;
+	int64		follows;		/* the last batch from before it */
+} SeHistory;
 
 /*
  * What is shared about the store of one database.  The entry is claimed and
@@ -56,6 +65,15 @@ typedef struct SeShared
 	 */
 	pg_atomic_uint64 wake_below;
 	pg_atomic_uint64 wake_from;
+
+	/*
+	 * The history that batches written since the entry was claimed belong to;
+	 * its ordinal is 0 until somebody writes one.  Under the lock.
+	 */
+	SeHistory	history;
+
+	/* Is it known to be noted for good?  Set by writers. */
+	pg_atomic_uint32 history_noted;
 
 	/* The highest number that listeners were told.  Written by the worker. */
 	pg_atomic_uint64 announced;
@@ -103,6 +121,8 @@ extern SeShared *se_registry_attach(Oid log);
 extern SeShared *se_registry_try_attach(Oid log);
 extern SeShared *se_registry_find(Oid log);
 extern SeShared *se_registry_of_database(void);
+extern bool se_registry_history(SeShared *shared, SeHistory *history);
+extern void se_registry_propose_history(SeShared *shared, SeHistory *history);
 extern void se_registry_raise(pg_atomic_uint64 *variable, uint64 value);
 
 extern void se_registry_publish(SeShared *shared, uint64 bound);

@@ -40,10 +40,11 @@ static MemoryContext current_store_context = NULL;
 static void
 forget_relation(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid ||
+	/* A table that is missing may be this one. */
+	if (relid == InvalidOid || !OidIsValid(current_store.histories) ||
 		relid == current_store.kv || relid == current_store.log ||
 		relid == current_store.control || relid == current_store.retention ||
-		relid == current_store.sequence)
+		relid == current_store.histories || relid == current_store.sequence)
 		current_store_valid = false;
 }
 
@@ -136,6 +137,14 @@ find_relations(Oid schema, SeStore *store)
 	if (!find_relation(schema, "store_retention", RELKIND_RELATION,
 					   &store->retention, &store->retention_owner, &store->retention_name))
 		return "store_retention";
+	/* Version 1.0 of the extension does not have it. */
+	if (!find_relation(schema, "store_histories", RELKIND_RELATION,
+					   &store->histories, &store->histories_owner, &store->histories_name))
+	{
+		store->histories = InvalidOid;
+		store->histories_owner = InvalidOid;
+		store->histories_name = "";
+	}
 	if (!find_relation(schema, "store_sequence", RELKIND_SEQUENCE,
 					   &store->sequence, NULL, NULL))
 		return "store_sequence";
@@ -149,13 +158,15 @@ same_store(const SeStore *a, const SeStore *b)
 	return a->extension == b->extension &&
 		a->log_owner == b->log_owner && a->control_owner == b->control_owner &&
 		a->retention_owner == b->retention_owner &&
+		a->histories_owner == b->histories_owner &&
 		a->kv == b->kv && a->log == b->log &&
 		a->control == b->control && a->retention == b->retention &&
-		a->sequence == b->sequence &&
+		a->histories == b->histories && a->sequence == b->sequence &&
 		strcmp(a->kv_name, b->kv_name) == 0 &&
 		strcmp(a->log_name, b->log_name) == 0 &&
 		strcmp(a->control_name, b->control_name) == 0 &&
-		strcmp(a->retention_name, b->retention_name) == 0;
+		strcmp(a->retention_name, b->retention_name) == 0 &&
+		strcmp(a->histories_name, b->histories_name) == 0;
 }
 
 /* Look everything up and remember it; false if there is no extension. */
@@ -194,6 +205,7 @@ look_up_store(void)
 	store.log_name = pstrdup(store.log_name);
 	store.control_name = pstrdup(store.control_name);
 	store.retention_name = pstrdup(store.retention_name);
+	store.histories_name = pstrdup(store.histories_name);
 	MemoryContextSwitchTo(old_context);
 
 	store.generation = current_store.generation + 1;
@@ -387,5 +399,13 @@ se_store_execute(const SeStore *store, SeStatement *statement,
 	if (result < 0)
 		elog(ERROR, "could not execute a statement: %s",
 			 SPI_result_code_string(result));
+
+	/*
+	 * A rule has put nothing in the place of the statement.  Then there is
+	 * nothing in the plan by which it would be found out of date when the
+	 * rule is dropped.
+	 */
+	if (result == SPI_OK_REWRITTEN)
+		statement->generation = 0;
 	return SPI_processed;
 }

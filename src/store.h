@@ -15,15 +15,18 @@ typedef struct SeStore
 	Oid			log_owner;
 	Oid			control_owner;
 	Oid			retention_owner;
+	Oid			histories_owner;
 	Oid			kv;
 	Oid			log;
 	Oid			control;
 	Oid			retention;
+	Oid			histories;		/* InvalidOid before version 1.1 */
 	Oid			sequence;
 	char	   *kv_name;		/* qualified and quoted, for SQL */
 	char	   *log_name;
 	char	   *control_name;
 	char	   *retention_name;
+	char	   *histories_name;
 	uint64		generation;		/* differs whenever anything above does */
 } SeStore;
 
