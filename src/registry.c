@@ -24,49 +24,19 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "registry.h"
+#include "registry_memory.h"
 
 #define TRANCHE_NAME "storeengine"
 
-/* What one backend may hold.  Written by that backend alone. */
-typedef struct Slot
-{
-	pg_atomic_uint64 bound;		/* lowest number it may hold, 0 if none */
-	pg_atomic_uint64 since;		/* when it took that number */
-	pg_atomic_uint32 pid;
-	pg_atomic_uint32 store;		/* index of its store's entry */
-	pg_atomic_uint64 awaited;	/* number it waits for, 0 if none */
-	pg_atomic_uint32 procno;	/* proc number, while it waits */
-} Slot;
-
-/* Slots are written often and by different processors: keep them apart. */
-typedef union PaddedSlot
-{
-	Slot		slot;
-	char		pad[PG_CACHE_LINE_SIZE];
-} PaddedSlot;
-
-typedef struct Registry
-{
-	LWLock	   *lock;			/* protects the claiming of entries */
-	pg_atomic_uint32 launcher;	/* proc number plus one, or 0 */
-	pg_atomic_uint32 starved;	/* was there no process for the last worker? */
-	pg_atomic_uint32 visit;		/* database to be visited, 0 when it was */
-	int			nslots;
-	int			nstores;
-	PaddedSlot *slots;
-	SeShared	stores[FLEXIBLE_ARRAY_MEMBER];
-} Registry;
-
 int			se_max_databases;
 
-static Registry *registry = NULL;
+SeRegistry *se_registry = NULL;
 
 /* Size of the registry itself, without the slots. */
 static Size
 registry_size(void)
 {
-	return MAXALIGN(add_size(offsetof(Registry, stores),
+	return MAXALIGN(add_size(offsetof(SeRegistry, stores),
 							 mul_size(se_max_databases, sizeof(SeShared))));
 }
 
@@ -74,7 +44,7 @@ registry_size(void)
 static Size
 slots_size(void)
 {
-	return add_size(mul_size(MaxBackends, sizeof(PaddedSlot)),
+	return add_size(mul_size(MaxBackends, sizeof(SePaddedSlot)),
 					PG_CACHE_LINE_SIZE);
 }
 
@@ -134,7 +104,7 @@ init_shared(SeShared *shared)
 
 /* Initialise the atomics of a slot. */
 static void
-init_slot(Slot *slot)
+init_slot(SeSlot *slot)
 {
 	pg_atomic_init_u64(&slot->bound, 0);
 	pg_atomic_init_u64(&slot->since, 0);
@@ -154,21 +124,21 @@ se_registry_init_memory(void)
 	char	   *slots;
 
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	registry = ShmemInitStruct("storeengine registry", registry_size(), &found);
+	se_registry = ShmemInitStruct("storeengine registry", registry_size(), &found);
 	slots = ShmemInitStruct("storeengine slots", slots_size(), &found);
 	if (!found)
 	{
-		registry->lock = &(GetNamedLWLockTranche(TRANCHE_NAME))->lock;
-		registry->nslots = MaxBackends;
-		registry->nstores = se_max_databases;
-		registry->slots = (PaddedSlot *) TYPEALIGN(PG_CACHE_LINE_SIZE, slots);
-		pg_atomic_init_u32(&registry->launcher, 0);
-		pg_atomic_init_u32(&registry->starved, 0);
-		pg_atomic_init_u32(&registry->visit, InvalidOid);
-		for (int i = 0; i < registry->nslots; i++)
-			init_slot(&registry->slots[i].slot);
-		for (int i = 0; i < registry->nstores; i++)
-			init_shared(&registry->stores[i]);
+		se_registry->lock = &(GetNamedLWLockTranche(TRANCHE_NAME))->lock;
+		se_registry->nslots = MaxBackends;
+		se_registry->nstores = se_max_databases;
+		se_registry->slots = (SePaddedSlot *) TYPEALIGN(PG_CACHE_LINE_SIZE, slots);
+		pg_atomic_init_u32(&se_registry->launcher, 0);
+		pg_atomic_init_u32(&se_registry->starved, 0);
+		pg_atomic_init_u32(&se_registry->visit, InvalidOid);
+		for (int i = 0; i < se_registry->nslots; i++)
+			init_slot(&se_registry->slots[i].slot);
+		for (int i = 0; i < se_registry->nstores; i++)
+			init_shared(&se_registry->stores[i]);
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -179,7 +149,7 @@ se_registry_init_memory(void)
 bool
 se_registry_available(void)
 {
-	return registry != NULL;
+	return se_registry != NULL;
 }
 
 /*
@@ -188,21 +158,24 @@ se_registry_available(void)
 void
 se_registry_check_available(void)
 {
-	if (registry == NULL)
+	if (se_registry == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("storeengine must be loaded when the server starts to be written to"),
 				 errhint("Add storeengine to shared_preload_libraries in postgresql.conf and restart the server.")));
 }
 
-/* Find the entry of a database.  The caller holds the lock. */
-static SeShared *
-find_database(Oid database)
+/*
+ * Find the entry of a database, or a free one for InvalidOid; NULL if there is
+ * none.  The caller holds the lock.
+ */
+SeShared *
+se_registry_find_database_locked(Oid database)
 {
-	for (int i = 0; i < registry->nstores; i++)
+	for (int i = 0; i < se_registry->nstores; i++)
 	{
-		if (registry->stores[i].database == database)
-			return &registry->stores[i];
+		if (se_registry->stores[i].database == database)
+			return &se_registry->stores[i];
 	}
 	return NULL;
 }
@@ -217,11 +190,11 @@ se_registry_of_database(void)
 	/* Entries stay while the database is there, so one look-up is enough. */
 	static SeShared *mine = NULL;
 
-	if (registry == NULL || mine != NULL)
+	if (se_registry == NULL || mine != NULL)
 		return mine;
-	LWLockAcquire(registry->lock, LW_SHARED);
-	mine = find_database(MyDatabaseId);
-	LWLockRelease(registry->lock);
+	LWLockAcquire(se_registry->lock, LW_SHARED);
+	mine = se_registry_find_database_locked(MyDatabaseId);
+	LWLockRelease(se_registry->lock);
 	return mine;
 }
 
@@ -246,14 +219,14 @@ claim_entry(Oid log)
 {
 	SeShared   *shared;
 
-	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	shared = find_database(MyDatabaseId);
+	LWLockAcquire(se_registry->lock, LW_EXCLUSIVE);
+	shared = se_registry_find_database_locked(MyDatabaseId);
 	if (shared == NULL)
-		shared = find_database(InvalidOid);
+		shared = se_registry_find_database_locked(InvalidOid);
 	if (shared != NULL &&
 		(shared->database != MyDatabaseId || pg_atomic_read_u32(&shared->log) != log))
 		reset_shared(shared, MyDatabaseId, log);
-	LWLockRelease(registry->lock);
+	LWLockRelease(se_registry->lock);
 	return shared;
 }
 
@@ -261,9 +234,9 @@ claim_entry(Oid log)
 static void
 reclaim_entries(void)
 {
-	for (int i = 0; i < registry->nstores; i++)
+	for (int i = 0; i < se_registry->nstores; i++)
 	{
-		Oid			database = registry->stores[i].database;
+		Oid			database = se_registry->stores[i].database;
 
 		if (OidIsValid(database) &&
 			!SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(database)))
@@ -282,7 +255,7 @@ se_registry_try_attach(Oid log)
 {
 	SeShared   *shared = se_registry_find(log);
 
-	if (shared != NULL || registry == NULL)
+	if (shared != NULL || se_registry == NULL)
 		return shared;
 
 	shared = claim_entry(log);
@@ -309,7 +282,7 @@ se_registry_attach(Oid log)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 				 errmsg("too many databases use storeengine"),
-				 errdetail("All %d places are taken.", registry->nstores),
+				 errdetail("All %d places are taken.", se_registry->nstores),
 				 errhint("Raise storeengine.max_databases and restart the server.")));
 	return shared;
 }
@@ -323,14 +296,14 @@ se_registry_forget_database(Oid database)
 {
 	SeShared   *shared;
 
-	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	shared = find_database(database);
+	LWLockAcquire(se_registry->lock, LW_EXCLUSIVE);
+	shared = se_registry_find_database_locked(database);
 	if (shared != NULL)
 	{
 		reset_shared(shared, InvalidOid, InvalidOid);
 		pg_atomic_write_u32(&shared->requested, 0);
 	}
-	LWLockRelease(registry->lock);
+	LWLockRelease(se_registry->lock);
 }
 
 /*
@@ -339,9 +312,9 @@ se_registry_forget_database(Oid database)
 bool
 se_registry_history(SeShared *shared, SeHistory *history)
 {
-	LWLockAcquire(registry->lock, LW_SHARED);
+	LWLockAcquire(se_registry->lock, LW_SHARED);
 	*history = shared->history;
-	LWLockRelease(registry->lock);
+	LWLockRelease(se_registry->lock);
 	return history->ordinal != 0;
 }
 
@@ -352,12 +325,12 @@ se_registry_history(SeShared *shared, SeHistory *history)
 void
 se_registry_propose_history(SeShared *shared, SeHistory *history)
 {
-	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
+	LWLockAcquire(se_registry->lock, LW_EXCLUSIVE);
 	if (shared->history.ordinal == 0)
 		shared->history = *history;
 	else
 		*history = shared->history;
-	LWLockRelease(registry->lock);
+	LWLockRelease(se_registry->lock);
 }
 
 /*
@@ -374,13 +347,13 @@ se_registry_raise(pg_atomic_uint64 *variable, uint64 value)
 }
 
 /* The slot of this backend. */
-static Slot *
+static SeSlot *
 my_slot(void)
 {
 	int			index = se_my_backend_index();
 
-	Assert(index >= 0 && index < registry->nslots);
-	return &registry->slots[index].slot;
+	Assert(index >= 0 && index < se_registry->nslots);
+	return &se_registry->slots[index].slot;
 }
 
 /*
@@ -390,11 +363,11 @@ my_slot(void)
 void
 se_registry_publish(SeShared *shared, uint64 bound)
 {
-	Slot	   *slot = my_slot();
+	SeSlot	   *slot = my_slot();
 
 	Assert(pg_atomic_read_u64(&slot->bound) == 0);
 	pg_atomic_write_u32(&slot->pid, MyProcPid);
-	pg_atomic_write_u32(&slot->store, shared - registry->stores);
+	pg_atomic_write_u32(&slot->store, shared - se_registry->stores);
 	pg_atomic_write_u64(&slot->since, GetCurrentTimestamp());
 	pg_atomic_exchange_u64(&slot->bound, bound);
 }
@@ -424,13 +397,13 @@ se_registry_withdraw(void)
 void
 se_registry_lowest(SeShared *shared, SeHolder *holder)
 {
-	uint32		store = shared - registry->stores;
+	uint32		store = shared - se_registry->stores;
 
 	memset(holder, 0, sizeof(SeHolder));
 	pg_memory_barrier();
-	for (int i = 0; i < registry->nslots; i++)
+	for (int i = 0; i < se_registry->nslots; i++)
 	{
-		Slot	   *slot = &registry->slots[i].slot;
+		SeSlot	   *slot = &se_registry->slots[i].slot;
 		uint64		bound = pg_atomic_read_u64(&slot->bound);
 
 		if (bound == 0 || pg_atomic_read_u32(&slot->store) != store)
@@ -452,9 +425,9 @@ se_registry_lowest(SeShared *shared, SeHolder *holder)
 void
 se_registry_await(SeShared *shared, uint64 number)
 {
-	Slot	   *slot = my_slot();
+	SeSlot	   *slot = my_slot();
 
-	pg_atomic_write_u32(&slot->store, shared - registry->stores);
+	pg_atomic_write_u32(&slot->store, shared - se_registry->stores);
 	pg_atomic_write_u32(&slot->procno, se_my_proc_number());
 	pg_atomic_exchange_u64(&slot->awaited, number);
 }
@@ -470,7 +443,7 @@ se_registry_stop_awaiting(void)
 
 /* Tell the number that a slot's session waits for in a store, 0 for none. */
 static uint64
-slot_awaits(Slot *slot, uint32 store)
+slot_awaits(SeSlot *slot, uint32 store)
 {
 	uint64		awaited = pg_atomic_read_u64(&slot->awaited);
 
@@ -485,12 +458,12 @@ slot_awaits(Slot *slot, uint32 store)
 void
 se_registry_wake_waiters(SeShared *shared, uint64 reached)
 {
-	uint32		store = shared - registry->stores;
+	uint32		store = shared - se_registry->stores;
 
 	pg_memory_barrier();
-	for (int i = 0; i < registry->nslots; i++)
+	for (int i = 0; i < se_registry->nslots; i++)
 	{
-		Slot	   *slot = &registry->slots[i].slot;
+		SeSlot	   *slot = &se_registry->slots[i].slot;
 		uint64		awaited = slot_awaits(slot, store);
 
 		if (awaited != 0 && awaited <= reached)
@@ -505,14 +478,14 @@ se_registry_wake_waiters(SeShared *shared, uint64 reached)
 uint64
 se_registry_lowest_awaited(SeShared *shared, uint64 above, int *count)
 {
-	uint32		store = shared - registry->stores;
+	uint32		store = shared - se_registry->stores;
 	uint64		lowest = PG_UINT64_MAX;
 
 	*count = 0;
 	pg_memory_barrier();
-	for (int i = 0; i < registry->nslots; i++)
+	for (int i = 0; i < se_registry->nslots; i++)
 	{
-		uint64		awaited = slot_awaits(&registry->slots[i].slot, store);
+		uint64		awaited = slot_awaits(&se_registry->slots[i].slot, store);
 
 		if (awaited == 0)
 			continue;
@@ -521,223 +494,4 @@ se_registry_lowest_awaited(SeShared *shared, uint64 above, int *count)
 			lowest = awaited;
 	}
 	return lowest;
-}
-
-/* Set the latch of a process, given its proc number plus one, or 0. */
-static bool
-wake_process(uint32 process)
-{
-	if (process == 0)
-		return false;
-	SetLatch(se_proc_latch(process - 1));
-	return true;
-}
-
-/*
- * Have the worker look at a store.  Only flags and latches: for use in the
- * callbacks at the end of a transaction, too.  Whoever raised the flag before
- * us sees to the latch.
- */
-void
-se_registry_request_worker(SeShared *shared)
-{
-	if (pg_atomic_exchange_u32(&shared->requested, 1) != 0)
-		return;
-	if (!wake_process(pg_atomic_read_u32(&shared->worker)))
-		(void) wake_process(pg_atomic_read_u32(&registry->launcher));
-}
-
-/*
- * Have the worker, if there is one, see whether it is still needed.  Only a
- * latch.
- */
-void
-se_registry_nudge_worker(SeShared *shared)
-{
-	(void) wake_process(pg_atomic_read_u32(&shared->worker));
-}
-
-/*
- * Become the worker of a store; false if another process is.
- */
-bool
-se_registry_claim_worker(SeShared *shared)
-{
-	uint32		nobody = 0;
-
-	return pg_atomic_compare_exchange_u32(&shared->worker, &nobody,
-										  se_my_proc_number() + 1);
-}
-
-/*
- * Stop being the worker of a store, if this process is.  Work that was
- * requested meanwhile, or comes due later, is the launcher's.
- */
-void
-se_registry_leave_worker(SeShared *shared)
-{
-	uint32		me = se_my_proc_number() + 1;
-
-	if (!pg_atomic_compare_exchange_u32(&shared->worker, &me, 0))
-		return;
-	if (pg_atomic_read_u32(&shared->requested) != 0 ||
-		pg_atomic_read_u64(&shared->due) != 0)
-		(void) wake_process(pg_atomic_read_u32(&registry->launcher));
-}
-
-/* The process ID behind a proc number plus one, 0 for none. */
-static int
-process_pid(uint32 process)
-{
-	return process == 0 ? 0 : ProcGlobal->allProcs[process - 1].pid;
-}
-
-/*
- * Tell the process ID of a store's worker, 0 if none is running.
- */
-int
-se_registry_worker_pid(SeShared *shared)
-{
-	return process_pid(pg_atomic_read_u32(&shared->worker));
-}
-
-/*
- * Remember what went wrong in the worker.
- */
-void
-se_registry_note_error(SeShared *shared, const char *message)
-{
-	LWLockAcquire(registry->lock, LW_EXCLUSIVE);
-	strlcpy(shared->error, message, SE_ERROR_LEN);
-	shared->error_at = GetCurrentTimestamp();
-	LWLockRelease(registry->lock);
-}
-
-/*
- * Tell when something last went wrong in the worker, 0 for never, and what;
- * there is room for SE_ERROR_LEN bytes.
- */
-TimestampTz
-se_registry_last_error(SeShared *shared, char *message)
-{
-	TimestampTz at;
-
-	LWLockAcquire(registry->lock, LW_SHARED);
-	at = shared->error_at;
-	strlcpy(message, shared->error, SE_ERROR_LEN);
-	LWLockRelease(registry->lock);
-	return at;
-}
-
-/*
- * Become the launcher, or stop being it.
- */
-void
-se_registry_set_launcher(bool running)
-{
-	pg_atomic_exchange_u32(&registry->launcher,
-						   running ? se_my_proc_number() + 1 : 0);
-}
-
-/*
- * Tell the process ID of the launcher, 0 if it is not running.
- */
-int
-se_registry_launcher_pid(void)
-{
-	return process_pid(pg_atomic_read_u32(&registry->launcher));
-}
-
-/*
- * Note whether the launcher found a process for the last worker it started.
- */
-void
-se_registry_set_starved(bool starved)
-{
-	pg_atomic_write_u32(&registry->starved, starved);
-}
-
-/*
- * Tell whether the launcher cannot start workers.
- */
-bool
-se_registry_starved(void)
-{
-	return pg_atomic_read_u32(&registry->starved) != 0;
-}
-
-/*
- * Have it noted when a worker finishes a round in a database.
- */
-void
-se_registry_begin_visit(Oid database)
-{
-	pg_atomic_exchange_u32(&registry->visit, database);
-}
-
-/*
- * Note that a worker has finished a round in this database.
- */
-void
-se_registry_note_visit(void)
-{
-	uint32		database = MyDatabaseId;
-
-	(void) pg_atomic_compare_exchange_u32(&registry->visit, &database, InvalidOid);
-}
-
-/*
- * Tell whether a worker has finished a round since se_registry_begin_visit().
- */
-bool
-se_registry_visit_done(void)
-{
-	return pg_atomic_read_u32(&registry->visit) == InvalidOid;
-}
-
-/*
- * List the databases whose stores have work and no worker; returns how many.
- * *next_due becomes the time when the next of the others has, or DT_NOEND.
- */
-int
-se_registry_requests(Oid *databases, int room, TimestampTz *next_due)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int			count = 0;
-
-	*next_due = DT_NOEND;
-	LWLockAcquire(registry->lock, LW_SHARED);
-	for (int i = 0; i < registry->nstores && count < room; i++)
-	{
-		SeShared   *shared = &registry->stores[i];
-		TimestampTz due = (TimestampTz) pg_atomic_read_u64(&shared->due);
-
-		if (!OidIsValid(shared->database) ||
-			pg_atomic_read_u32(&shared->worker) != 0)
-			continue;
-		if (pg_atomic_read_u32(&shared->requested) != 0 || (due != 0 && due <= now))
-			databases[count++] = shared->database;
-		else if (due != 0 && due < *next_due)
-			*next_due = due;
-	}
-	LWLockRelease(registry->lock);
-	return count;
-}
-
-/*
- * Tell whether the worker of a database ended and left what it was asked to do:
- * because it failed, most likely.
- */
-bool
-se_registry_left_undone(Oid database)
-{
-	SeShared   *shared;
-	bool		result;
-
-	LWLockAcquire(registry->lock, LW_SHARED);
-	shared = find_database(database);
-	result = shared != NULL && pg_atomic_read_u32(&shared->requested) != 0 &&
-		pg_atomic_read_u32(&shared->worker) == 0;
-	LWLockRelease(registry->lock);
-	return result;
 }
