@@ -15,14 +15,11 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "port/pg_bswap.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/tuplesort.h"
-#include "utils/typcache.h"
 
 #include "batch_log.h"
 #include "frontier.h"
@@ -30,17 +27,8 @@
 #include "policy.h"
 #include "prune.h"
 #include "registry.h"
+#include "sorter.h"
 #include "writer.h"
-
-#define MAX_SORT_COLUMNS 3
-
-/* A sort, and slots for what goes in and comes out. */
-typedef struct Sorter
-{
-	Tuplesortstate *state;
-	TupleTableSlot *in;
-	TupleTableSlot *out;
-} Sorter;
 
 /* A policy over keys while it is being evaluated. */
 typedef struct Family
@@ -48,76 +36,10 @@ typedef struct Family
 	const SePolicy *policy;
 	int			position;		/* of the policy in the request */
 	SeSpan	   *spans;			/* where the capture groups matched */
-	Sorter		candidates;		/* with keepLatest: group, order, key */
-	Sorter	   *victims;		/* position, key; NULL if they only count */
+	SeSorter	candidates;		/* with keepLatest: group, order, key */
+	SeSorter   *victims;		/* position, key; NULL if they only count */
 	int64		count;			/* of victims */
 } Family;
-
-/* Start a sort over columns of the given types, which ascend or descend. */
-static void
-start_sort(Sorter *sort, int ncolumns, const Oid *types, const bool *descending)
-{
-	TupleDesc	desc = CreateTemplateTupleDesc(ncolumns);
-	AttrNumber	columns[MAX_SORT_COLUMNS];
-	Oid			operators[MAX_SORT_COLUMNS];
-	Oid			collations[MAX_SORT_COLUMNS];
-	bool		nulls_first[MAX_SORT_COLUMNS];
-
-	for (int i = 0; i < ncolumns; i++)
-	{
-		TypeCacheEntry *type = lookup_type_cache(types[i], TYPECACHE_LT_OPR | TYPECACHE_GT_OPR);
-
-		TupleDescInitEntry(desc, i + 1, NULL, types[i], -1, 0);
-		columns[i] = i + 1;
-		operators[i] = descending[i] ? type->gt_opr : type->lt_opr;
-		collations[i] = InvalidOid;
-		nulls_first[i] = false;
-	}
-	sort->state = tuplesort_begin_heap(desc, ncolumns, columns, operators, collations,
-									   nulls_first, work_mem, NULL, TUPLESORT_NONE);
-	sort->in = MakeSingleTupleTableSlot(desc, &TTSOpsVirtual);
-	sort->out = MakeSingleTupleTableSlot(desc, &TTSOpsMinimalTuple);
-}
-
-/* Add a row to a sort. */
-static void
-add_row(Sorter *sort, int ncolumns, const Datum *values)
-{
-	ExecClearTuple(sort->in);
-	for (int i = 0; i < ncolumns; i++)
-	{
-		sort->in->tts_values[i] = values[i];
-		sort->in->tts_isnull[i] = false;
-	}
-	ExecStoreVirtualTuple(sort->in);
-	tuplesort_puttupleslot(sort->state, sort->in);
-}
-
-/* Get the next row of a sort, which is there until the next call. */
-static bool
-next_row(Sorter *sort)
-{
-	CHECK_FOR_INTERRUPTS();
-	return tuplesort_gettupleslot(sort->state, true, false, sort->out, NULL);
-}
-
-/* Get a column of the row that came last, none of which is null. */
-static Datum
-row_column(const Sorter *sort, int column)
-{
-	bool		isnull;
-
-	return slot_getattr(sort->out, column, &isnull);
-}
-
-/* End a sort. */
-static void
-end_sort(Sorter *sort)
-{
-	ExecDropSingleTupleTableSlot(sort->in);
-	ExecDropSingleTupleTableSlot(sort->out);
-	tuplesort_end(sort->state);
-}
 
 /* Set a key aside, to be deleted. */
 static void
@@ -130,7 +52,7 @@ add_victim(Family *family, Datum key)
 		return;
 	values[0] = Int32GetDatum(family->position);
 	values[1] = key;
-	add_row(family->victims, lengthof(values), values);
+	se_sorter_add(family->victims, values);
 }
 
 /*
@@ -234,7 +156,7 @@ consider_key(Family *family, bytea *key)
 			values[0] = PointerGetDatum(group);
 			values[1] = PointerGetDatum(make_order(family, payload));
 			values[2] = PointerGetDatum(key);
-			add_row(&family->candidates, lengthof(values), values);
+			se_sorter_add(&family->candidates, values);
 			break;
 		case SE_RETAIN_GREATER_THAN:
 			if (order_number(family, payload) <= policy->number)
@@ -289,10 +211,10 @@ drop_older(Family *family)
 	bytea	   *group = NULL;
 	uint64		kept = 0;
 
-	tuplesort_performsort(family->candidates.state);
-	while (next_row(&family->candidates))
+	se_sorter_sort(&family->candidates);
+	while (se_sorter_next(&family->candidates))
 	{
-		bytea	   *this_group = DatumGetByteaPP(row_column(&family->candidates, 1));
+		bytea	   *this_group = DatumGetByteaPP(se_sorter_column(&family->candidates, 1));
 
 		if (group == NULL || !same_bytes(group, this_group))
 		{
@@ -305,7 +227,7 @@ drop_older(Family *family)
 		if (kept < family->policy->number)
 			kept++;
 		else
-			add_victim(family, row_column(&family->candidates, 3));
+			add_victim(family, se_sorter_column(&family->candidates, 3));
 	}
 }
 
@@ -314,10 +236,9 @@ drop_older(Family *family)
  * return how many they are.
  */
 static int64
-evaluate_policy(const SeStore *store, const SePolicy *policy, int position, Sorter *victims)
+evaluate_policy(const SeStore *store, const SePolicy *policy, int position, SeSorter *victims)
 {
-	static const Oid types[] = {BYTEAOID, BYTEAOID, BYTEAOID};
-	static const bool descending[] = {false, true, true};
+	static const SeSortColumn columns[] = {{BYTEAOID, false}, {BYTEAOID, true}, {BYTEAOID, true}};
 	Family		family = {0};
 
 	family.policy = policy;
@@ -325,12 +246,12 @@ evaluate_policy(const SeStore *store, const SePolicy *policy, int position, Sort
 	family.victims = victims;
 	family.spans = palloc((se_regex_group_count(policy->regex) + 1) * sizeof(SeSpan));
 	if (policy->retain == SE_RETAIN_KEEP_LATEST)
-		start_sort(&family.candidates, lengthof(types), types, descending);
+		se_sorter_begin(&family.candidates, columns, lengthof(columns), lengthof(columns));
 	scan_family(store, &family);
 	if (policy->retain == SE_RETAIN_KEEP_LATEST)
 	{
 		drop_older(&family);
-		end_sort(&family.candidates);
+		se_sorter_end(&family.candidates);
 	}
 	pfree(family.spans);
 	return family.count;
@@ -341,7 +262,7 @@ evaluate_policy(const SeStore *store, const SePolicy *policy, int position, Sort
  * allows it, and return how many keys they do not retain.
  */
 static int64
-evaluate_policies(const SeStore *store, const SePolicy *policies, int npolicies, Sorter *victims)
+evaluate_policies(const SeStore *store, const SePolicy *policies, int npolicies, SeSorter *victims)
 {
 	int64		count = 0;
 
@@ -411,12 +332,12 @@ add_to_batch(VictimBatch *victims, const bytea *key)
  * is the first of them, or of a later policy; *more tells whether there is one.
  */
 static void
-delete_victims(Sorter *sort, int position, VictimBatch *victims, bool *more)
+delete_victims(SeSorter *sort, int position, VictimBatch *victims, bool *more)
 {
-	while (*more && DatumGetInt32(row_column(sort, 1)) == position)
+	while (*more && DatumGetInt32(se_sorter_column(sort, 1)) == position)
 	{
-		add_to_batch(victims, DatumGetByteaPP(row_column(sort, 2)));
-		*more = next_row(sort);
+		add_to_batch(victims, DatumGetByteaPP(se_sorter_column(sort, 2)));
+		*more = se_sorter_next(sort);
 	}
 	if (victims->batch.count > 0)
 		delete_batch(victims);
@@ -459,7 +380,7 @@ prune_log(const SeStore *store, const SePolicy *policy)
 
 /* Carry the policies out, in their order; the victims are set aside. */
 static void
-apply_policies(const SeStore *store, const SePolicy *policies, int npolicies, Sorter *sort)
+apply_policies(const SeStore *store, const SePolicy *policies, int npolicies, SeSorter *sort)
 {
 	VictimBatch victims = {.room = 64};
 	bool		more;
@@ -467,8 +388,8 @@ apply_policies(const SeStore *store, const SePolicy *policies, int npolicies, So
 	victims.batch.entries = palloc(victims.room * sizeof(SeEntry));
 	victims.keys = GenerationContextCreate(CurrentMemoryContext, "storeengine prune batch",
 										   ALLOCSET_DEFAULT_SIZES);
-	tuplesort_performsort(sort->state);
-	more = next_row(sort);
+	se_sorter_sort(sort);
+	more = se_sorter_next(sort);
 	for (int i = 0; i < npolicies; i++)
 	{
 		if (policies[i].of_log)
@@ -500,12 +421,11 @@ check_may_delete(const SePolicy *policies, int npolicies)
 int64
 se_prune(Jsonb *request, bool dry_run)
 {
-	static const Oid types[] = {INT4OID, BYTEAOID};
-	static const bool descending[] = {false, false};
+	static const SeSortColumn columns[] = {{INT4OID, false}, {BYTEAOID, false}};
 	int			npolicies;
 	SePolicy   *policies = se_policy_parse_prune(request, &npolicies);
 	SeStore    *store;
-	Sorter		victims;
+	SeSorter	victims;
 	int64		count;
 
 	if (dry_run)
@@ -513,9 +433,9 @@ se_prune(Jsonb *request, bool dry_run)
 
 	check_may_delete(policies, npolicies);
 	store = se_store_lock(RowExclusiveLock);
-	start_sort(&victims, lengthof(types), types, descending);
+	se_sorter_begin(&victims, columns, lengthof(columns), lengthof(columns));
 	count = evaluate_policies(store, policies, npolicies, &victims);
 	apply_policies(store, policies, npolicies, &victims);
-	end_sort(&victims);
+	se_sorter_end(&victims);
 	return count;
 }
