@@ -37,3 +37,21 @@ CREATE FUNCTION store_read_log(since bigint,
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 1000;
 COMMENT ON FUNCTION store_read_log(bigint, store_selector[], store_filter[], bigint, bigint, bigint, uuid) IS
 'what the batches after a cursor put and deleted, in order, and the new cursor; SE001 if the next batch is pruned, SE004 if the cursor is of another history';
+
+--
+-- Verifying.
+--
+
+CREATE FUNCTION store_verify(OUT check_name text,
+							 OUT result text,
+							 OUT checked bigint,
+							 OUT sequence_number bigint,
+							 OUT key bytea,
+							 OUT detail text)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION store_verify() IS
+'read the whole store in one snapshot; a row for each check, and before it one for each problem that it found';
+
+-- It shows keys, and takes long.
+REVOKE ALL ON FUNCTION store_verify() FROM PUBLIC;

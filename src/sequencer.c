@@ -126,23 +126,29 @@ end_subtransaction(SubXactEvent event, SubTransactionId subid,
 }
 
 /*
- * Refuse a sequence that somebody altered so that it does not count 1, 2, 3
- * in every session.
+ * Tell whether the sequence counts 1, 2, 3 in every session, as it was made,
+ * or somebody altered it.
  */
-static void
-check_sequence(Oid sequence)
+bool
+se_sequencer_counts_by_one(const SeStore *store)
 {
-	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(store->sequence));
 	Form_pg_sequence form;
 	bool		sound;
 
 	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for sequence %u", sequence);
+		elog(ERROR, "cache lookup failed for sequence %u", store->sequence);
 	form = (Form_pg_sequence) GETSTRUCT(tuple);
 	sound = form->seqincrement == 1 && form->seqcache == 1 && !form->seqcycle;
 	ReleaseSysCache(tuple);
+	return sound;
+}
 
-	if (!sound)
+/* Refuse a sequence that does not. */
+static void
+check_sequence(const SeStore *store)
+{
+	if (!se_sequencer_counts_by_one(store))
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sequence store_sequence has been altered"),
@@ -202,7 +208,7 @@ se_sequencer_allocate(const SeStore *store, SeShared *shared)
 	uint64		before;
 	int64		number;
 
-	check_sequence(store->sequence);
+	check_sequence(store);
 	before = pg_atomic_read_u64(&shared->allocated);
 	if (first)
 		take_off(shared);
