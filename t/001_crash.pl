@@ -235,7 +235,7 @@ for my $round (1 .. $kills)
 	# A2: whatever the crash left undone is filled.
 	wait_complete($session);
 	my $seen = snapshot($session);
-	my @problems = check_round($seen);
+	my @problems = (check_round($seen), verify($session));
 	push @problems, "$failed clients failed" if $failed;
 	# A2 A3 A4 A5 A9 B9 D5
 	is(join("\n", @problems), '', "kill $round: $way");

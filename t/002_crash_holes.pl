@@ -31,5 +31,6 @@ ok(wait_until('the hole is filled', sub { is_logged($session, $hole) }),
 is(value($session, 'SELECT cardinality(store_get_batch(?))', $hole), 0,
 	'with an empty batch');
 is(value($session, 'SELECT store_current_sequence()'), $hole + 1, 'and the log is complete');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -44,5 +44,6 @@ is(value(
 		'SELECT count(*) FROM generate_series(4, ?::bigint - 1) AS n
 		 WHERE cardinality(store_get_batch(n)) = 0', $next),
 	$next - 4, 'as empty batches');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -70,5 +70,6 @@ wait_until('it is gone', sub { (worker_pid($session) // 0) != $worker });
 $session->do(q{COMMIT PREPARED 'lock'});
 ok(wait_until('the hole is filled', sub { is_logged($session, $hole) }), 'another one fills the hole');
 is(join("\n", problems(snapshot($session))), '', 'all is well');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -53,6 +53,7 @@ sub check_restored
 	# A2
 	is(wait_complete($session), $last + 1, "$how: the number rolled back before is filled");
 	is(join("\n", problems(snapshot($session))), '', "$how: all is well");
+	is_deeply([ verify($session) ], [], "$how: store_verify() finds nothing");
 }
 
 sub run_ok

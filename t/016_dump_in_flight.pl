@@ -36,5 +36,6 @@ is(value($restored, 'SELECT cardinality(store_get_batch(?))', $open), 0,
 # A4
 is(value($restored, q{SELECT store_put('a', '3')}), $last + 1, 'the numbers go on');
 is(join("\n", problems(snapshot($restored))), '', 'all is well');
+is_deeply([ verify($restored) ], [], 'store_verify() finds nothing');
 
 done_testing();

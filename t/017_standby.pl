@@ -82,5 +82,7 @@ wait_complete(session($primary));
 $primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 is_deeply(snapshot($reader), snapshot(session($primary)),
 	'in the end both servers have the same');
+is_deeply([ verify($reader) ], [], 'store_verify() finds nothing on the standby');
+is_deeply([ verify(session($primary)) ], [], 'store_verify() finds nothing on the primary');
 
 done_testing();

@@ -35,5 +35,6 @@ is(value($session, 'SELECT worker_state FROM store_status'), 'standby', 'store_s
 # C7
 is(value($session, q{SELECT store_get('a', 1)}), '1', 'a read with a number that has arrived');
 is(failure($session, q{SELECT store_get('a', 2)}), 'SE003', 'a read with one that has not');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -76,5 +76,6 @@ cmp_ok(value($session, q{SELECT store_put('a', '1')}),
 $hole = leave_hole($session);
 is(wait_complete($session), $hole + 1, 'the new primary fills new holes');
 is(join("\n", problems(snapshot($session))), '', 'all is well');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

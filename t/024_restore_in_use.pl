@@ -52,5 +52,6 @@ is(wait_complete($restored), $hole + 1, 'holes are filled');
 is(join("\n", problems(snapshot($restored))), '', 'and nothing else is');
 # A4
 cmp_ok($hole, '>', $current, 'the numbers go on');
+is_deeply([ verify($restored) ], [], 'store_verify() finds nothing');
 
 done_testing();

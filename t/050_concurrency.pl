@@ -902,6 +902,10 @@ check_order();
 # The filler found a row where it was sure there was none.
 ok(!$primary->log_contains('duplicate key value'), 'A2: no hole was taken for what it is not');
 
+# What the store itself can tell.
+$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
+report('A2, A9: store_verify() finds nothing', verify(session($primary)), verify(session($standby)));
+
 # Only what has been done can be checked.
 my $committed = grep { $_->{committed} } @batches;
 note(sprintf '%d transactions, %d batches, %d of them committed, %d snapshots, %d looks from within',

@@ -89,5 +89,6 @@ for my $isolation ('REPEATABLE READ', 'SERIALIZABLE')
 	}
 }
 is(join("\n", problems(snapshot($reader))), '', 'all is well');
+is_deeply([ verify($reader) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -246,5 +246,6 @@ is(printed('behind'), '', 'a standby that lags tells nothing again');
 $reader->do('SELECT pg_wal_replay_resume()');
 is(finish($pid), 0, 'told to go so far, it ends');
 is(printed('behind'), log_lines(snapshot($session), $last, ''), 'it goes on when it is there');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

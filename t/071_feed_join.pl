@@ -167,5 +167,6 @@ cmp_ok($from, '<', $seen->{current} - $batches / 10, 'which had a good part to c
 ok($printed{after} eq $printed{before}, 'after: the same as before');
 is($unwanted, 0, 'nothing is sent that filters do not let through');
 is(join("\n", problems($seen)), '', 'all is well');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

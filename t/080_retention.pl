@@ -228,5 +228,7 @@ $standby->promote;
 wait_until('it accepts writes', sub { !failure($there, q{SELECT store_put('k', 'v')}) });
 $current = put(20, $there);
 ok(wait_until('the worker has pruned', sub { oldest($there) == $current - 4 }), 'after promotion the rule is kept there');
+is_deeply([ verify($_->[1]) ], [], "store_verify() finds nothing $_->[0]")
+  for [ 'in the store', $session ], [ 'where it was restored', $restored ], [ 'where it was promoted', $there ];
 
 done_testing();

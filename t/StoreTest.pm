@@ -22,7 +22,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   store_node crash session failure value wait_until wait_complete
   worker_pid worker_has_left launcher_pid leave_hole is_logged
-  fork_client wait_clients snapshot problems entries);
+  fork_client wait_clients snapshot problems verify entries);
 
 my $timeout = $PostgreSQL::Test::Utils::timeout_default;
 
@@ -296,6 +296,19 @@ sub problems
 	push @problems, "key $_ comes from nowhere"
 	  for grep { $floor == 0 && !exists $replayed{$_} } keys %{ $seen->{pairs} };
 	return @problems;
+}
+
+# What store_verify() finds, as a list of sentences: nothing in a sound store.
+sub verify
+{
+	my ($session) = @_;
+
+	return @{
+		$session->selectcol_arrayref(
+			q{SELECT concat_ws(' ', check_name, result || ':', 'batch ' || sequence_number || ':',
+							   'key ' || encode(key, 'escape') || ':', detail)
+			  FROM store_verify() WHERE result <> 'ok'})
+	};
 }
 
 1;
