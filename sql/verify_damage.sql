@@ -90,7 +90,7 @@ DELETE FROM store_control;
 ROLLBACK;
 BEGIN;
 SELECT store_prune_batch_log(4);
-INSERT INTO store_batch_log VALUES (2, 0, now(), '', NULL);
+INSERT INTO store_batch_log VALUES (2, 0, now(), '\x12060a0163120178', NULL);
 :check
 ROLLBACK;
 

@@ -302,7 +302,7 @@ list_undecided(SeVerification *verification, SeShared *shared, int64 limit,
 static void
 wait_for_worker(SeVerification *verification, SeShared *shared)
 {
-	se_registry_raise(&shared->suspect, verification->highest);
+	se_registry_raise(&shared->suspect, verification->settled);
 	se_registry_request_worker(shared);
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
 					 POLL_MS, PG_WAIT_EXTENSION);
@@ -343,14 +343,15 @@ skip(SeVerification *verification, SeCheckId id, char *reason)
 /*
  * See whether the numbers above the frontier that have no batch, but others
  * above them, are held by writers, or filled before long.  A batch above the
- * last number of the sequence proves nothing of those below.
+ * last number of the sequence proves nothing of those below, and the worker does
+ * not see those of our own transaction.
  */
 static void
 check_numbers(SeVerification *verification)
 {
 	const SeStore *store = verification->store;
 	int64		frontier = verification->found.frontier;
-	int64		limit = verification->highest;
+	int64		limit = verification->settled;
 	SeShared   *shared;
 
 	if (limit > verification->last_number)

@@ -50,6 +50,7 @@ typedef struct SeVerification
 	SeControlItem floor;
 	SeControlItem tally;
 	int64		highest;		/* of the batches in the log, 0 for none */
+	int64		settled;		/* of those that others can see, too */
 	int64		oldest;			/* of those above the floor, 0 for none */
 	int64		bytes;			/* of those above the floor up to the tally */
 	int64		unknown;		/* the highest that is missing or damaged */

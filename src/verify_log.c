@@ -46,6 +46,7 @@ typedef struct LogRow
 	HeapTuple	tuple;
 	TupleDesc	desc;
 	int64		number;
+	bool		own;			/* was it written by this transaction? */
 } LogRow;
 
 /* Read a column; false if it is NULL. */
@@ -56,6 +57,16 @@ read_column(const LogRow *row, int column, Datum *value)
 
 	*value = SPI_getbinval(row->tuple, row->desc, column, &isnull);
 	return !isnull;
+}
+
+/* Tell whether a row was written by this transaction. */
+static bool
+is_own_row(const LogRow *row)
+{
+	Datum		xmin;
+
+	return read_column(row, LOG_XMIN, &xmin) &&
+		TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin));
 }
 
 /* Report batches that are missing, of which there is one at least. */
@@ -109,7 +120,6 @@ check_stamp(SeVerification *verification, const LogRow *row)
 {
 	int64		frontier = verification->found.frontier;
 	Datum		stable;
-	Datum		xmin;
 
 	if (!read_column(row, LOG_STABLE, &stable))
 		se_verify_report(verification, SE_CHECK_STAMPS, row->number, NULL,
@@ -118,8 +128,7 @@ check_stamp(SeVerification *verification, const LogRow *row)
 		se_verify_report(verification, SE_CHECK_STAMPS, row->number, NULL,
 						 "The batch says that the log is complete up to batch %lld, which is not below it.",
 						 (long long) DatumGetInt64(stable));
-	else if (DatumGetInt64(stable) > frontier && read_column(row, LOG_XMIN, &xmin) &&
-			 !TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xmin)))
+	else if (DatumGetInt64(stable) > frontier && !row->own)
 		se_verify_report(verification, SE_CHECK_STAMPS, row->number, NULL,
 						 "The batch says that the log is complete up to batch %lld, but it is up to batch %lld.",
 						 (long long) DatumGetInt64(stable), (long long) frontier);
@@ -202,6 +211,8 @@ check_batch(SeVerification *verification, const LogRow *row)
 	if (row->number > verification->found.floor && verification->oldest == 0)
 		verification->oldest = row->number;
 	verification->highest = row->number;
+	if (!row->own)
+		verification->settled = row->number;
 }
 
 /* Verify the batches of a fetch. */
@@ -221,6 +232,7 @@ check_batches(SeVerification *verification, SPITupleTable *rows, MemoryContext c
 		/* It is NULL in what is no primary key, so not here. */
 		(void) read_column(&row, LOG_NUMBER, &number);
 		row.number = DatumGetInt64(number);
+		row.own = is_own_row(&row);
 		check_batch(verification, &row);
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(context);
