@@ -20,6 +20,7 @@ use PostgreSQL::Test::Utils;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(
+  standby_of write_at_random read_on unlike_log
   store_node crash session failure value wait_until wait_complete
   worker_pid worker_has_left launcher_pid leave_hole is_logged
   fork_client wait_clients snapshot problems verify entries);
@@ -90,6 +91,20 @@ sub give_dead_pid
 		close $handle;
 	}
 	return;
+}
+
+# A running standby of a server that was made with init => [ allows_streaming =>
+# 1 ]: cascaded, if that is a standby itself.  Option: conf.
+sub standby_of
+{
+	my ($node, $name, %option) = @_;
+	my $standby = PostgreSQL::Test::Cluster->new($name);
+
+	$node->backup("for $name");
+	$standby->init_from_backup($node, "for $name", has_streaming => 1);
+	$standby->append_conf('postgresql.conf', $option{conf}) if $option{conf};
+	$standby->start;
+	return $standby;
 }
 
 # A new session in a database.
@@ -260,6 +275,121 @@ sub entries
 		push @entries, \@fields;
 	}
 	return @entries;
+}
+
+# Write in transactions of every kind, until a function says so, that is asked
+# before each: puts and deletes, one or several, in savepoints or not, of which
+# some are rolled back, and some go too deep for a snapshot to hold them all.
+# What was acknowledged is given to a function: number and value, undef for a
+# delete.  No value is written twice, if no two writers have the same name.
+# The first batch is of keys that all writers share, later ones of keys of
+# its own, or writers would run into deadlocks.
+sub write_at_random
+{
+	my ($session, $name, $enough, $acknowledge) = @_;
+	my $serial = 0;
+
+	while (!$enough->())
+	{
+		my @kept;
+
+		$session->do('BEGIN');
+		$session->do(
+			q{DO $$BEGIN FOR i IN 1 .. 70 LOOP
+			  BEGIN PERFORM store_put('deep', ''); EXCEPTION WHEN division_by_zero THEN END;
+			  END LOOP; END$$})
+		  if rand() < 0.02;
+		for my $step (1 .. 1 + rand 3)
+		{
+			my $prefix = $step == 1 ? 'shared' : $name;
+			my @keys = map { "$prefix " . int(rand 10) } 1 .. 1 + rand 3;
+			my $saved = rand() < 0.5;
+			my @batch;
+
+			$session->do('SAVEPOINT here') if $saved;
+			if (rand() < 0.8)
+			{
+				my $value = "$name." . ++$serial;
+				@batch = (value($session, 'SELECT store_put_batch(?::bytea[], ?::bytea[])',
+						\@keys, [ ($value) x @keys ]), $value);
+			}
+			else
+			{
+				@batch = (value($session, 'SELECT store_delete_batch(?::bytea[])', \@keys), undef);
+			}
+			if ($saved && rand() < 0.4)
+			{
+				$session->do('ROLLBACK TO here');
+				next;
+			}
+			$session->do('RELEASE here') if $saved && rand() < 0.5;
+			push @kept, \@batch;
+		}
+		if (rand() < 0.2)
+		{
+			$session->do('ROLLBACK');
+			next;
+		}
+		$session->do('COMMIT');
+		$acknowledge->(@$_) for @kept;
+	}
+	return;
+}
+
+# What a batch did, as one text.
+sub as_text
+{
+	my @changes = @_;
+
+	return join '; ', map { join ' ', map { $_ // 'NULL' } @$_ } @changes;
+}
+
+# Read the log on, from a cursor: a hash of a number, the history it was read
+# in, and what has been read so far, {number => text} (made at the first call).
+# Returns '', or the SQLSTATE of what went wrong.
+sub read_on
+{
+	my ($session, $cursor) = @_;
+	my %read;
+	my $rows = eval {
+		$session->selectall_arrayref(
+			q{SELECT sequence_number, op, key, value, history
+			  FROM store_read_log($1, since_history => $2, max_batches => NULL)},
+			undef, $cursor->{number} // 0, $cursor->{history});
+	};
+
+	return $session->state unless $rows;
+	my $progress = pop @$rows;
+	for my $row (@$rows)
+	{
+		my ($number, @change) = @$row[ 0 .. 3 ];
+
+		croak "batch $number was read again"
+		  if exists $cursor->{read}{$number};
+		push @{ $read{$number} }, \@change;
+	}
+	$cursor->{read}{$_} = as_text(@{ $read{$_} }) for keys %read;
+	@$cursor{qw(number history)} = @$progress[ 0, 4 ];
+	return '';
+}
+
+# Which batches a cursor has not read as a snapshot's log has them, up to the
+# cursor.
+# F2: none is skipped, and none is another one.
+sub unlike_log
+{
+	my ($cursor, $seen) = @_;
+	my @unlike;
+
+	for my $number ($seen->{floor} + 1 .. $cursor->{number})
+	{
+		my $batch = $seen->{log}{$number} // { puts => [ [ 'no', 'batch' ] ], deletes => [] };
+		my $logged = as_text((map { [ 'put', @$_ ] } @{ $batch->{puts} }),
+			map { [ 'delete', $_, undef ] } @{ $batch->{deletes} });
+
+		push @unlike, $number if $logged ne ($cursor->{read}{$number} // '');
+	}
+	return @unlike;
 }
 
 # Everything one snapshot shows: current, oldest (undef for none), floor,
