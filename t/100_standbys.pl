@@ -89,6 +89,8 @@ for my $part (1 .. 2)
 	$standbys[0]->wait_for_catchup($standbys[1], 'replay', $standbys[0]->lsn('replay'));
 	is_deeply(snapshot($reader{ $_->name }), snapshot($session), 'in the end the ' . $_->name . ' has the same')
 	  for @standbys;
+	is_deeply([ verify($reader{ $_->name }) ], [], 'store_verify() finds nothing on the ' . $_->name)
+	  for @standbys;
 }
 
 done_testing();

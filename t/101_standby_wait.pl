@@ -65,5 +65,6 @@ for my $turn (1 .. $turns)
 open my $stop, '>', "$folder/stop" or die $!;
 is(wait_clients(@writers), 0, 'the writers end');
 is("@wrong", '', "$turns times each reader has seen what was just written");
+is_deeply([ map { verify($_) } @readers ], [], 'store_verify() finds nothing');
 
 done_testing();

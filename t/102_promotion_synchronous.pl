@@ -117,6 +117,7 @@ for my $level ('on', 'remote_apply')
 	$seen = snapshot($new);
 	is(join("\n", problems($seen)), '', "$level: all is well");
 	is(join(' ', unlike_log(\%cursor, $seen)), '', "$level: for the subscriber, too");
+	is_deeply([ verify($new) ], [], "$level: store_verify() finds nothing");
 }
 
 done_testing();

@@ -112,6 +112,7 @@ is(read_on($newest, copy_of(\%ahead)), 'SE004', 'and that of the first primary i
 is(read_on($newest, { number => 3, history => $ahead{history} }),
 	'', 'a cursor of long ago, from before they parted, is fine');
 is(join(' ', unlike_log(\%behind, snapshot($newest))), '', 'nothing is skipped, nothing is another');
+is_deeply([ map { verify($_) } $old, $new, $newest ], [], 'store_verify() finds nothing anywhere');
 
 # A batch that came with the standby does not stay what it was, if one below it
 # did not: 2 is acknowledged and arrives, 1 is committed too late.
@@ -136,5 +137,6 @@ is(read_on($new, { %both, number => 1 }), 'SE004', 'had it read but the first, t
 is(read_on($new, { number => 0, history => $both{history} }), '', 'had it read nothing, it would go on');
 is_deeply([ map { $_->[1] } $new->selectall_array('SELECT sequence_number, op FROM store_read_log(0)') ],
 	[ 'put', 'progress' ], 'and find the second');
+is_deeply([ verify($new) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -122,6 +122,7 @@ for my $end ('fast', 'crash')
 	$standby->start;
 	$primary->wait_for_catchup($standby);
 	is_deeply(snapshot(session($standby)), $seen, "$end: the other follows");
+	is_deeply([ map { verify($_) } $old, session($standby) ], [], "$end: store_verify() finds nothing");
 }
 
 done_testing();

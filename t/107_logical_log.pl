@@ -179,5 +179,6 @@ is(join(' ', unlike_log(\%cursor, $seen)), '', 'what was read is in the log');
 # That store has no pairs; those that the log makes are among the other's.
 $seen->{pairs} = snapshot($quick)->{pairs};
 is(join("\n", problems($seen)), '', 'which makes them, too');
+is_deeply([ grep { !/^(pairs|sequence) / } verify($log) ], [], 'store_verify() misses nothing but those and the sequence');
 
 done_testing();
