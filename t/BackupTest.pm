@@ -11,7 +11,7 @@ use Test::More;
 use Time::HiRes qw(time);
 
 our @EXPORT = qw(
-  run_ok connect_options in_schema complaints build_history
+  run_ok connect_options in_schema complaints build_history use_all
   start_load wait_load stop_load acknowledged missing);
 
 my $folder = PostgreSQL::Test::Utils::tempdir;
@@ -83,6 +83,60 @@ sub build_history
 	my $last = value($session, q{SELECT store_put('undone', '1')});
 	$session->do('ROLLBACK');
 	return $last;
+}
+
+# What users of version 1.0 do, on an empty store: what it is, a statement, and
+# what that returns.
+my @uses = (
+	[ 'put', q{SELECT store_put('a', '1')}, 1 ],
+	[ 'put arrays', q{SELECT store_put_batch('{a,b,c,b}', '{2,3,4,5}')}, 2 ],
+	[ 'put entries', q{SELECT store_put_batch(ARRAY[('d', '6'), ('e', '7')]::store_entry[])}, 3 ],
+	[ 'put a request', q{SELECT store_put_request('\x0a060a0166120138')}, 4 ],
+	[ 'delete', q{SELECT store_delete_batch('{c,nothing}')}, 5 ],
+	[ 'roll back', q{BEGIN; SELECT store_put('undone', '1'); ROLLBACK}, undef ],
+	[ 'go on', q{SELECT store_put('g', '9')}, 7 ],
+	[ 'have the hole filled', q{CALL store_wait_for_sequence(7, '1 min')}, 7 ],
+	[ 'current', 'SELECT store_current_sequence()', 7 ],
+	[ 'oldest', 'SELECT store_oldest_retained_batch()', 1 ],
+	[ 'get', q{SELECT convert_from(store_get('b', 7), 'UTF8')}, 5 ],
+	[ 'get many', q{SELECT string_agg(convert_from(key || coalesce(value, '?'), 'UTF8'), ' ')
+	                FROM store_get_many('{a,c}')}, 'a2 c?' ],
+	[ 'scan', q{SELECT string_agg(convert_from(key || value, 'UTF8'), ' ')
+	            FROM store_range_scan('b', 'f', forward => false, "limit" => 2)}, 'f8 e7' ],
+	[ 'get a batch', 'SELECT cardinality(store_get_batch(2))', 4 ],
+	[ 'get the filled one', 'SELECT store_get_batch(6)', '{}' ],
+	[ 'get a response', q{SELECT encode(store_get_batch_response(7), 'hex')}, '080712060a0167120139' ],
+	[ 'read the log', q{SELECT string_agg(concat_ws(' ', sequence_number, op, convert_from(key, 'UTF8')), ', ')
+	                    FROM store_read_log(3)},
+		'4 put f, 5 delete c, 5 delete nothing, 7 put g, 7 progress' ],
+	[ 'read it filtered', q{SELECT string_agg(concat_ws(' ', sequence_number, op, convert_from(value, 'UTF8')), ', ')
+	                        FROM store_read_log(0, ARRAY[('a', '^$')]::store_selector[],
+	                                            ARRAY[('exact', '2')]::store_filter[], max_batches => 3)},
+		'2 put 2, 3 progress' ],
+	[ 'prune the log', 'SELECT store_prune_batch_log(3)', 2 ],
+	[ 'keep a rule', q{SELECT store_set_retention('{"keepLatest": {"count": 3}}')}, 5 ],
+	[ 'prune keys', q{SELECT store_prune('{"policies": [{"keys": {"selector": {"prefix": "ZQ==", "payloadRegex": "^$"}},
+	                                                      "retain": {"dropAll": {}}}]}')}, 1 ],
+	[ 'look in', 'SELECT frontier || retention::text FROM store_status',
+		'8{"keepLatest": {"count": 3}}' ]);
+
+# Use a store that is empty as users of version 1.0 do.
+sub use_all
+{
+	my ($session, $how) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	for my $use (@uses)
+	{
+		my ($what, $sql, $expected) = @$use;
+		my $got = defined $expected ? eval { value($session, $sql) } : eval { $session->do($sql); undef };
+
+		is($got // $@, $expected // '', "$how: $what");
+	}
+	wait_until('the worker keeps the rule',
+		sub { value($session, 'SELECT store_oldest_retained_batch()') == 6 });
+	is(join("\n", complaints($session)), '', "$how: all is well");
+	return;
 }
 
 # One writer of start_load().
