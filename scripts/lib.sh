@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 #
-# What quickstart and check share: packages, a work folder, build and
+# What quickstart, check and others share: packages, a work folder, build and
 # installation, and a private server.  Sourced, never run.
 #
 # Two accounts are involved.  Packages and `make install` need root: either
@@ -136,6 +136,32 @@ without_default_cluster() (
 	echo 'create_main_cluster = false' | as_root tee "$file" >/dev/null
 	"$@"
 )
+
+# Copy the PostgreSQL installation to below a folder, and have PG_CONFIG and
+# bindir mean the copy: what is installed there is in nobody's way.  The programs
+# find all else relative to where they are, so they are really copied; the other
+# files are links, in folders of our own.
+copy_installation() {
+	local prefix=$1 original=$PG_CONFIG what
+
+	as_runner mkdir -p "$prefix$bindir"
+	as_runner cp -L -- "$bindir"/* "$prefix$bindir"
+	for what in --pkglibdir --sharedir --pkgincludedir --includedir-server; do
+		copy_as_links "$("$original" "$what")" "$prefix"
+	done
+	PG_CONFIG=$prefix$bindir/pg_config
+	bindir=$prefix$bindir
+	for what in --bindir --pkglibdir --sharedir; do
+		[[ $("$PG_CONFIG" "$what") == "$prefix$("$original" "$what")" ]] ||
+			die "this PostgreSQL cannot be used from a copy: $what of $PG_CONFIG is $("$PG_CONFIG" "$what")"
+	done
+	as_runner find "$prefix" -name 'storeengine*' -type l -delete
+}
+
+copy_as_links() {
+	as_runner mkdir -p "$2$1"
+	as_runner cp --recursive --symbolic-link --no-clobber -- "$1/." "$2$1"
+}
 
 # ------------------------------------------------------------- work folder
 

@@ -135,7 +135,7 @@ sub use_all
 	}
 	wait_until('the worker keeps the rule',
 		sub { value($session, 'SELECT store_oldest_retained_batch()') == 6 });
-	is(join("\n", complaints($session)), '', "$how: all is well");
+	is(join("\n", problems(snapshot($session))), '', "$how: all is well");
 	return;
 }
 
