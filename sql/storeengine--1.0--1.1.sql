@@ -34,7 +34,7 @@ CREATE FUNCTION store_read_log(since bigint,
 							   min_sequence_number bigint DEFAULT NULL,
 							   since_history uuid DEFAULT NULL)
 	RETURNS TABLE (sequence_number bigint, op text, key bytea, value bytea, history uuid)
-	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 1000;
+	AS 'MODULE_PATHNAME', 'store_read_log_since' LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 1000;
 COMMENT ON FUNCTION store_read_log(bigint, store_selector[], store_filter[], bigint, bigint, bigint, uuid) IS
 'what the batches after a cursor put and deleted, in order, and the new cursor; SE001 if the next batch is pruned, SE004 if the cursor is of another history';
 

@@ -27,6 +27,7 @@
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(store_read_log);
+PG_FUNCTION_INFO_V1(store_read_log_since);
 
 /* The columns of store_read_log(); the last one is new in version 1.1. */
 enum
@@ -306,4 +307,14 @@ store_read_log(PG_FUNCTION_ARGS)
 	emit_progress(store, &feed);
 	MemoryContextDelete(feed.batch_context);
 	return (Datum) 0;
+}
+
+/*
+ * The same, for the SQL of version 1.1: the library of 1.0, if it is put back,
+ * is not to be found for a function whose history it would not look at.
+ */
+Datum
+store_read_log_since(PG_FUNCTION_ARGS)
+{
+	return store_read_log(fcinfo);
 }
