@@ -31,6 +31,7 @@ $original->do('GRANT SELECT ON store_kv, store_batch_log TO reader');
 $original->do('GRANT EXECUTE ON FUNCTION store_status_values TO reader');
 my $last = build_history($original);
 my $before = everything($original);
+my @cursor = $original->selectrow_array('SELECT sequence_number, history FROM store_read_log(NULL)');
 
 # What a dump has to carry.
 sub everything
@@ -39,6 +40,7 @@ sub everything
 	my $seen = snapshot($session);
 
 	$seen->{rule} = value($session, 'SELECT rule FROM store_retention');
+	$seen->{histories} = $session->selectall_arrayref('TABLE store_histories ORDER BY 1, 2');
 	return $seen;
 }
 
@@ -61,6 +63,8 @@ sub check_restored
 
 	# A5, D5
 	is_deeply(everything($session), $before, "$how: everything is there");
+	is(value($session, 'SELECT count(*) FROM store_read_log(?::bigint, since_history => ?)', @cursor),
+		1, "$how: a subscriber goes on");
 	# A4
 	is(value($session, q{SELECT store_put('new', '1')}), $last + 1, "$how: the numbers go on");
 	# A2

@@ -18,6 +18,7 @@ my $node = store_node('main',
 	init => [ has_archiving => 1, allows_streaming => 1 ],
 	conf => "max_connections = 20\n");
 my $session = session($node);
+my @cursor; # of a subscriber that has read everything
 
 # Wait for load before and after a point: {setting, value, before, after}.  Who
 # had been acknowledged before "before" is in it, and who began after "after"
@@ -61,12 +62,16 @@ sub check_point
 		0, "$setting: nothing of it is there");
 	# A2 A6 A9
 	is(join("\n", complaints($there)), '', "$setting: all is well");
-	# A4: but for those that were never here, as the history is another now
+	# F3: a subscriber that has read more than is here cannot go on
+	my $read = "SELECT FROM store_read_log($cursor[0], since_history => '$cursor[1]')";
+	is(failure($there, $read), 'SE003', "$setting: what a subscriber has read is not there");
+	# A4: but for those that are not here, as the history is another now
 	my ($highest) = sort { $b <=> $a } keys %{ $seen->{log} };
 	my $new = value($there, q{SELECT store_put('new', '1')});
 	cmp_ok($new, '>', $highest, "$setting: the numbers go on");
 	is(wait_complete($there), $new, "$setting: the log is complete up to it");
 	is(join("\n", complaints($there)), '', "$setting: and all is still well");
+	is(failure($there, $read), 'SE004', "$setting: nor will it be");
 	$restored->stop;
 	return;
 }
@@ -84,8 +89,10 @@ my $last_segment = value($session, 'SELECT pg_walfile_name(pg_switch_wal())');
 wait_until('the WAL is archived',
 	sub { value($session, 'SELECT last_archived_wal >= ? FROM pg_stat_archiver', $last_segment) });
 
-check_point($_, acknowledged()) for @points;
 wait_complete($session);
+@cursor = $session->selectrow_array('SELECT sequence_number, history FROM store_read_log(NULL)');
+
+check_point($_, acknowledged()) for @points;
 is(join("\n", complaints($session)), '', 'the original is well, too');
 
 done_testing();

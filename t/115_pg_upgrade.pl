@@ -63,6 +63,8 @@ sub everything
 	my $seen = snapshot($session);
 
 	$seen->{rule} = value($session, 'SELECT rule FROM store_retention');
+	$seen->{histories} = $session->selectall_arrayref('TABLE store_histories ORDER BY 1, 2')
+	  if value($session, q{SELECT to_regclass('store_histories')});
 	$seen->{feed} = $session->selectall_arrayref(
 		'SELECT sequence_number, op, key, value FROM store_read_log(?::bigint, max_batches => NULL)',
 		undef, $seen->{floor});
