@@ -18,7 +18,7 @@ use Test::More;
 # Servers to upgrade from and to have to agree on checksums, for which the
 # default is not the same in all versions.
 my @init = (extra => ['--data-checksums']);
-my $conf = "shared_preload_libraries = 'storeengine'\n";
+my $conf = "shared_preload_libraries = 'storeengine'\nlog_min_messages = debug1\n";
 my $install = $ENV{STORE_TEST_OLD_INSTALL};
 my $old = PostgreSQL::Test::Cluster->new('old', $install ? (install_path => $install) : ());
 my $new = PostgreSQL::Test::Cluster->new('new');
@@ -78,12 +78,20 @@ $old->stop;
 chdir $PostgreSQL::Test::Utils::tmp_check or die $!;
 $new->command_ok(
 	[
-		'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir,
+		'pg_upgrade', '--no-sync', '--retain', '-d', $old->data_dir, '-D', $new->data_dir,
 		'-b', $old->config_data('--bindir'), '-B', $new->config_data('--bindir'),
 		'-s', $new->host, '-p', $old->port, '-P', $new->port
 	],
 	'pg_upgrade');
+
+# While it was at work, nobody else was.
+my $registered = qr/registering background worker "storeengine launcher"/;
+my $server_logs = join '', map { slurp_file($_) }
+  glob $new->data_dir . '/pg_upgrade_output.d/*/log/pg_upgrade_server.log';
+like($server_logs, qr/starting PostgreSQL/, 'the servers that pg_upgrade started have a log');
+unlike($server_logs, $registered, 'they had no launcher');
 $new->start;
+like(slurp_file($new->logfile), $registered, 'the upgraded server has one');
 
 for my $database (sort keys %schema)
 {
