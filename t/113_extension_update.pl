@@ -98,6 +98,7 @@ $other->do($_)
   'PREPARE scan AS SELECT count(*) FROM store_range_scan()',
   'PREPARE many (bytea) AS SELECT count(value) FROM store_get_many(ARRAY[$1, $1])',
   'PREPARE log (bigint) AS SELECT sequence_number, op, key, value FROM store_read_log($1)',
+  'PREPARE log_columns (bigint) AS SELECT * FROM store_read_log($1)',
   'PREPARE status AS SELECT frontier FROM store_status',
   'PREPARE feed (bigint) AS SELECT feed($1)';
 my @statements = (
@@ -151,6 +152,8 @@ wait_load($session);
 is(stop_load(), 0, 'writers do not notice the update');
 
 ok(defined value($other, $_), "after the update: $_") for @statements;
+is(failure($other, 'EXECUTE log_columns(250)'),
+	'0A000', 'after the update: a statement that would return more columns has to be prepared again');
 use_as_roles('after the update');
 wait_complete($session);
 my $after = snapshot($session);
