@@ -44,18 +44,6 @@ fetch_sql(const SeStore *store)
 					store->log_name);
 }
 
-/* A column of the log, as the extension made it. */
-typedef struct LogColumn
-{
-	const char *name;
-	Oid			type;
-} LogColumn;
-
-static const LogColumn log_columns[] = {
-	{"sequence_number", INT8OID}, {"stable", INT8OID}, {"written_at", TIMESTAMPTZOID},
-	{"payload", BYTEAOID}, {"deleted_keys", BYTEAOID}
-};
-
 /* SQL: find out when a batch was written. */
 static const char *
 written_at_sql(const SeStore *store)
@@ -190,32 +178,6 @@ se_log_fetch(const SeStore *store, int64 number)
 }
 
 /*
- * Refuse a log whose columns somebody altered: statements over them are run
- * for others, and must mean what they say.  The caller has locked the store.
- * Raises 55000.
- */
-void
-se_log_check_columns(const SeStore *store)
-{
-	Relation	log = table_open(store->log, NoLock);
-	TupleDesc	desc = RelationGetDescr(log);
-
-	for (int i = 0; i < lengthof(log_columns); i++)
-	{
-		const LogColumn *column = &log_columns[i];
-
-		if (i >= desc->natts || TupleDescAttr(desc, i)->atttypid != column->type ||
-			strcmp(NameStr(TupleDescAttr(desc, i)->attname), column->name) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("column \"%s\" of table \"%s\" has been altered",
-							column->name, RelationGetRelationName(log)),
-					 errhint("Make it again as the extension created it.")));
-	}
-	table_close(log, NoLock);
-}
-
-/*
  * Tell when a batch was written, as the active snapshot shows it; 0 if it is
  * not there.  The caller has locked the store and is connected to SPI.
  */
@@ -226,7 +188,7 @@ se_log_written_at(const SeStore *store, int64 number)
 	bool		isnull;
 	Datum		written_at;
 
-	se_log_check_columns(store);
+	se_store_check_columns(store);
 	if (se_store_execute(store, &written_at_statement, &arg, NULL, true) == 0)
 		return 0;
 	written_at = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -244,7 +206,7 @@ se_log_count_bytes(const SeStore *store, int64 above, int64 up_to)
 	Datum		args[2] = {Int64GetDatum(above), Int64GetDatum(up_to)};
 	bool		isnull;
 
-	se_log_check_columns(store);
+	se_store_check_columns(store);
 	(void) se_store_execute(store, &count_statement, args, NULL, true);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }

@@ -21,7 +21,6 @@
 extern int64 se_log_append(const SeStore *store, SeShared *shared,
 						   bytea *payload, bytea *deleted_keys);
 extern bytea *se_log_fetch(const SeStore *store, int64 number);
-extern void se_log_check_columns(const SeStore *store);
 extern TimestampTz se_log_written_at(const SeStore *store, int64 number);
 extern int64 se_log_count_bytes(const SeStore *store, int64 above, int64 up_to);
 extern bool se_log_lock_pruning(const SeStore *store, bool wait);

@@ -148,7 +148,7 @@ walk_batches(const SeStore *store, Walk *walk, int64 from, int64 to)
 	bool		more = true;
 	Portal		portal;
 
-	se_log_check_columns(store);
+	se_store_check_columns(store);
 	se_store_prepare(store, &list_statement);
 	portal = SPI_cursor_open(NULL, list_statement.plan, args, NULL, true);
 	while (more)

@@ -12,8 +12,10 @@
 #include "access/genam.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
@@ -30,6 +32,37 @@
 
 #include "compat.h"
 #include "store.h"
+
+/* A column of one of the tables, as the extension made it. */
+typedef struct Column
+{
+	const char *table;
+	size_t		relation;		/* where in SeStore the table is */
+	AttrNumber	number;
+	const char *name;
+	Oid			type;
+	bool		not_null;
+} Column;
+
+static const Column columns[] = {
+	{"store_kv", offsetof(SeStore, kv), 1, "key", BYTEAOID, true},
+	{"store_kv", offsetof(SeStore, kv), 2, "value", BYTEAOID, true},
+	{"store_batch_log", offsetof(SeStore, log), 1, "sequence_number", INT8OID, true},
+	{"store_batch_log", offsetof(SeStore, log), 2, "stable", INT8OID, true},
+	{"store_batch_log", offsetof(SeStore, log), 3, "written_at", TIMESTAMPTZOID, true},
+	{"store_batch_log", offsetof(SeStore, log), 4, "payload", BYTEAOID, true},
+	{"store_batch_log", offsetof(SeStore, log), 5, "deleted_keys", BYTEAOID, false},
+	{"store_control", offsetof(SeStore, control), 1, "item", NAMEOID, true},
+	{"store_control", offsetof(SeStore, control), 2, "number", INT8OID, true},
+	{"store_control", offsetof(SeStore, control), 3, "bytes", INT8OID, true},
+	{"store_control", offsetof(SeStore, control), 4, "noted_at", TIMESTAMPTZOID, true},
+	{"store_retention", offsetof(SeStore, retention), 1, "singleton", BOOLOID, true},
+	{"store_retention", offsetof(SeStore, retention), 2, "rule", JSONBOID, true},
+	{"store_histories", offsetof(SeStore, histories), 1, "ordinal", INT8OID, true},
+	{"store_histories", offsetof(SeStore, histories), 2, "sequence_number", INT8OID, true},
+	{"store_histories", offsetof(SeStore, histories), 3, "history", UUIDOID, true},
+	{"store_histories", offsetof(SeStore, histories), 4, "follows", INT8OID, true}
+};
 
 /* What was found last; used while valid. */
 static SeStore current_store;
@@ -169,6 +202,80 @@ same_store(const SeStore *a, const SeStore *b)
 		strcmp(a->histories_name, b->histories_name) == 0;
 }
 
+/* Raise 55000 for a relation that is not there. */
+static void
+report_missing(const char *relation)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("relation \"%s\" of extension storeengine is missing or has been replaced",
+					relation),
+			 errhint("It belongs in the schema of the extension, as the extension created it.")));
+}
+
+/*
+ * Tell whether a column is as the extension made it.  One of a table that this
+ * version of the extension does not have is fine.
+ */
+static bool
+is_ours(const SeStore *store, const Column *column)
+{
+	Oid			table = *(const Oid *) ((const char *) store + column->relation);
+	HeapTuple	tuple;
+	Form_pg_attribute form;
+	bool		result;
+
+	if (!OidIsValid(table))
+		return true;
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(table), Int16GetDatum(column->number));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	form = (Form_pg_attribute) GETSTRUCT(tuple);
+	result = form->atttypid == column->type &&
+		(form->attnotnull || !column->not_null) &&
+		strcmp(NameStr(form->attname), column->name) == 0;
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+/* Find the first column that somebody altered, NULL if there is none. */
+static const Column *
+find_altered(const SeStore *store)
+{
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		if (!is_ours(store, &columns[i]))
+			return &columns[i];
+	}
+	return NULL;
+}
+
+/* Raise 55000 for a column that somebody altered. */
+static void
+report_altered(const Column *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("column \"%s\" of table \"%s\" has been altered",
+					column->name, column->table),
+			 errhint("Make it again as the extension created it.")));
+}
+
+/*
+ * Refuse tables whose columns are not those that the extension made: values
+ * are read by their types, and statements must mean what they say.  Whoever
+ * looks the store up need not ask; it is for those who run statements for
+ * others when code of the tables' owners may have run since.  Raises 55000.
+ */
+void
+se_store_check_columns(const SeStore *store)
+{
+	const Column *altered = find_altered(store);
+
+	if (altered != NULL)
+		report_altered(altered);
+}
+
 /* Look everything up and remember it; false if there is no extension. */
 static bool
 look_up_store(void)
@@ -176,6 +283,7 @@ look_up_store(void)
 	SeStore		store = {0};
 	Oid			schema;
 	const char *missing;
+	const Column *altered;
 	MemoryContext old_context;
 
 	store.extension = get_extension_oid("storeengine", true);
@@ -184,16 +292,15 @@ look_up_store(void)
 		return false;
 
 	missing = find_relations(schema, &store);
-	if (missing != NULL)
+	altered = missing == NULL ? find_altered(&store) : NULL;
+	if (missing != NULL || altered != NULL)
 	{
 		/* It may have been dropped with the extension, just now. */
 		if (get_extension_oid("storeengine", true) != store.extension)
 			return look_up_store();
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("relation \"%s\" of extension storeengine is missing or has been replaced",
-						missing),
-				 errhint("It belongs in the schema of the extension, as the extension created it.")));
+		if (missing != NULL)
+			report_missing(missing);
+		report_altered(altered);
 	}
 
 	if (current_store.generation > 0 && same_store(&store, &current_store))

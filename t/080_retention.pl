@@ -200,7 +200,7 @@ $owned->do(q{CREATE FUNCTION noticed() RETURNS boolean LANGUAGE sql AS 'SELECT t
 $owned->do('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = \'storeengine worker\'');
 $log = -s $node->logfile;
 $owned->do(q{INSERT INTO store_batch_log VALUES (2, 0, now(), row('')::evil); SELECT setval('store_sequence', 2)});
-$owned->do(q{SELECT store_current_sequence()});
+is(failure($owned, 'SELECT store_current_sequence()'), '55000', 'nor is it walked');
 is(value($owned, q{SELECT to_regclass('ran')}), undef, 'nobody ran what its owner hung on it');
 is(value($owned, q{SELECT rolsuper FROM pg_roles WHERE rolname = 'mallory'}), 0, 'who got no other rights');
 
