@@ -99,6 +99,13 @@ SELECT change, changed(change) FROM unnest(ARRAY[
 	'ALTER TABLE store_kv DROP CONSTRAINT store_kv_pkey, ADD PRIMARY KEY (key) DEFERRABLE',
 	'ALTER TABLE store_kv DROP CONSTRAINT store_kv_pkey',
 	'ALTER TABLE store_control DROP CONSTRAINT store_control_pkey',
+-- what is not logged would not survive a crash
+	'ALTER TABLE store_kv SET UNLOGGED',
+	'ALTER TABLE store_batch_log SET UNLOGGED',
+	'ALTER TABLE store_control SET UNLOGGED',
+	'ALTER TABLE store_retention SET UNLOGGED',
+	'ALTER TABLE store_histories SET UNLOGGED',
+	'ALTER SEQUENCE store_sequence SET UNLOGGED',
 -- types
 	'ALTER TABLE store_kv ALTER key TYPE text USING ''x''',
 	'ALTER TABLE store_kv ALTER value TYPE bigint USING 42',
@@ -157,6 +164,10 @@ SELECT * FROM store_range_scan();
 BEGIN;
 ALTER TABLE store_batch_log ALTER payload TYPE bigint USING 42;
 SELECT store_get_batch(1);
+ROLLBACK;
+BEGIN;
+ALTER TABLE store_batch_log SET UNLOGGED;
+SELECT store_put('a', '1');
 ROLLBACK;
 
 DROP EXTENSION storeengine;

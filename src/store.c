@@ -124,9 +124,23 @@ extension_schema(Oid extension)
 }
 
 /*
+ * Refuse a relation that a crash would empty: what has been acknowledged must
+ * survive one, and numbers must not be given out again.  Raises 55000.
+ */
+static void
+report_not_logged(const char *relation)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("relation \"%s\" of extension storeengine is not logged", relation),
+			 errdetail("A crash would empty it."),
+			 errhint("Use ALTER TABLE or ALTER SEQUENCE with SET LOGGED.")));
+}
+
+/*
  * Find a relation of the extension, its owner, and its name as it must stand
  * in SQL text; false if there is none of the kind.  The caller may leave out
- * what it does not want.
+ * what it does not want.  Raises 55000 if it is not logged.
  */
 static bool
 find_relation(Oid schema, const char *name, char relkind,
@@ -136,6 +150,7 @@ find_relation(Oid schema, const char *name, char relkind,
 	HeapTuple	tuple;
 	Form_pg_class form;
 	bool		found;
+	bool		logged;
 
 	if (schema_name == NULL)
 		return false;
@@ -146,11 +161,14 @@ find_relation(Oid schema, const char *name, char relkind,
 
 	form = (Form_pg_class) GETSTRUCT(tuple);
 	found = form->relkind == relkind;
+	logged = form->relpersistence == RELPERSISTENCE_PERMANENT;
 	if (owner != NULL)
 		*owner = form->relowner;
 	if (sql_name != NULL)
 		*sql_name = quote_qualified_identifier(schema_name, name);
 	ReleaseSysCache(tuple);
+	if (found && !logged)
+		report_not_logged(name);
 	return found;
 }
 
