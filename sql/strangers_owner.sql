@@ -136,7 +136,13 @@ SELECT change, changed(change) FROM unnest(ARRAY[
 	'CREATE TABLE child () INHERITS (store_batch_log)',
 	'CREATE TABLE child () INHERITS (store_batch_log); INSERT INTO child SELECT * FROM store_batch_log',
 	'CREATE TABLE whole (LIKE store_kv) PARTITION BY RANGE (key); ALTER TABLE whole ATTACH PARTITION store_kv DEFAULT',
--- other objects
+-- replaced
+	'ALTER TABLE store_kv RENAME TO old; CREATE TABLE store_kv (LIKE old INCLUDING ALL)',
+	'ALTER TABLE store_kv RENAME TO old; CREATE TABLE store_kv (key bytea PRIMARY KEY, value bigint); INSERT INTO store_kv VALUES (''a'', 42)',
+	'ALTER TABLE store_batch_log RENAME TO old; CREATE TABLE store_batch_log (sequence_number bigint PRIMARY KEY)',
+	'ALTER TABLE store_batch_log RENAME TO old; CREATE TABLE store_batch_log (LIKE old INCLUDING ALL) PARTITION BY RANGE (sequence_number)',
+	'ALTER TABLE store_control RENAME TO old; CREATE TABLE store_control (LIKE old INCLUDING ALL)',
+	'ALTER EXTENSION storeengine DROP TABLE store_kv',
 	'ALTER VIEW store_status RENAME TO old',
 	'ALTER FUNCTION store_scan_bound(bytea) RENAME TO old'
 ]) WITH ORDINALITY AS u (change, place) ORDER BY place;

@@ -11,6 +11,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
@@ -139,11 +140,13 @@ report_not_logged(const char *relation)
 
 /*
  * Find a relation of the extension, its owner, and its name as it must stand
- * in SQL text; false if there is none of the kind.  The caller may leave out
- * what it does not want.  Raises 55000 if it is not logged.
+ * in SQL text; false if there is none of the kind.  One of the same name that
+ * somebody put in its place is another's: the functions in SQL go on to read
+ * the old one.  The caller may leave out what it does not want.  Raises 55000
+ * if it is not logged.
  */
 static bool
-find_relation(Oid schema, const char *name, char relkind,
+find_relation(Oid extension, Oid schema, const char *name, char relkind,
 			  Oid *relid, Oid *owner, char **sql_name)
 {
 	char	   *schema_name = get_namespace_name(schema);
@@ -155,6 +158,8 @@ find_relation(Oid schema, const char *name, char relkind,
 	if (schema_name == NULL)
 		return false;
 	*relid = get_relname_relid(name, schema);
+	if (!OidIsValid(*relid) || getExtensionOfObject(RelationRelationId, *relid) != extension)
+		return false;
 	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(*relid));
 	if (!HeapTupleIsValid(tuple))
 		return false;
@@ -176,27 +181,27 @@ find_relation(Oid schema, const char *name, char relkind,
 static const char *
 find_relations(Oid schema, SeStore *store)
 {
-	if (!find_relation(schema, "store_kv", RELKIND_RELATION,
+	if (!find_relation(store->extension, schema, "store_kv", RELKIND_RELATION,
 					   &store->kv, NULL, &store->kv_name))
 		return "store_kv";
-	if (!find_relation(schema, "store_batch_log", RELKIND_RELATION,
+	if (!find_relation(store->extension, schema, "store_batch_log", RELKIND_RELATION,
 					   &store->log, &store->log_owner, &store->log_name))
 		return "store_batch_log";
-	if (!find_relation(schema, "store_control", RELKIND_RELATION,
+	if (!find_relation(store->extension, schema, "store_control", RELKIND_RELATION,
 					   &store->control, &store->control_owner, &store->control_name))
 		return "store_control";
-	if (!find_relation(schema, "store_retention", RELKIND_RELATION,
+	if (!find_relation(store->extension, schema, "store_retention", RELKIND_RELATION,
 					   &store->retention, &store->retention_owner, &store->retention_name))
 		return "store_retention";
 	/* Version 1.0 of the extension does not have it. */
-	if (!find_relation(schema, "store_histories", RELKIND_RELATION,
+	if (!find_relation(store->extension, schema, "store_histories", RELKIND_RELATION,
 					   &store->histories, &store->histories_owner, &store->histories_name))
 	{
 		store->histories = InvalidOid;
 		store->histories_owner = InvalidOid;
 		store->histories_name = "";
 	}
-	if (!find_relation(schema, "store_sequence", RELKIND_SEQUENCE,
+	if (!find_relation(store->extension, schema, "store_sequence", RELKIND_SEQUENCE,
 					   &store->sequence, NULL, NULL))
 		return "store_sequence";
 	return NULL;
