@@ -55,3 +55,21 @@ COMMENT ON FUNCTION store_verify() IS
 
 -- It shows keys, and takes long.
 REVOKE ALL ON FUNCTION store_verify() FROM PUBLIC;
+
+--
+-- TRUNCATE leaves nothing by which anybody could tell what has become of the
+-- numbers: it is refused.
+--
+
+CREATE FUNCTION store_refuse_truncate() RETURNS trigger
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION store_refuse_truncate() IS 'internal: refuse TRUNCATE';
+
+CREATE TRIGGER store_refuse_truncate BEFORE TRUNCATE ON store_kv
+	EXECUTE FUNCTION store_refuse_truncate();
+CREATE TRIGGER store_refuse_truncate BEFORE TRUNCATE ON store_batch_log
+	EXECUTE FUNCTION store_refuse_truncate();
+CREATE TRIGGER store_refuse_truncate BEFORE TRUNCATE ON store_control
+	EXECUTE FUNCTION store_refuse_truncate();
+CREATE TRIGGER store_refuse_truncate BEFORE TRUNCATE ON store_histories
+	EXECUTE FUNCTION store_refuse_truncate();

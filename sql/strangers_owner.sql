@@ -106,6 +106,12 @@ SELECT change, changed(change) FROM unnest(ARRAY[
 	'ALTER TABLE store_retention SET UNLOGGED',
 	'ALTER TABLE store_histories SET UNLOGGED',
 	'ALTER SEQUENCE store_sequence SET UNLOGGED',
+-- what leaves no trace
+	'TRUNCATE store_kv',
+	'TRUNCATE store_batch_log',
+	'TRUNCATE store_control',
+	'TRUNCATE store_histories',
+	'TRUNCATE store_retention',
 -- types
 	'ALTER TABLE store_kv ALTER key TYPE text USING ''x''',
 	'ALTER TABLE store_kv ALTER value TYPE bigint USING 42',
@@ -175,10 +181,16 @@ BEGIN;
 ALTER TABLE store_batch_log SET UNLOGGED;
 SELECT store_put('a', '1');
 ROLLBACK;
+BEGIN;
+CREATE TRIGGER t BEFORE TRUNCATE ON calls EXECUTE FUNCTION store_refuse_truncate();
+TRUNCATE store_batch_log;
+ROLLBACK;
+CREATE FUNCTION not_a_trigger() RETURNS bigint AS '$libdir/storeengine', 'store_refuse_truncate' LANGUAGE C;
+SELECT not_a_trigger();
 
 DROP EXTENSION storeengine;
 DROP TABLE calls;
-DROP FUNCTION look, claims_immutable, raises, changed, state_of;
+DROP FUNCTION look, claims_immutable, raises, changed, state_of, not_a_trigger;
 DROP DOMAIN bytes;
 DROP TYPE hue;
 CREATE EXTENSION storeengine;

@@ -6,6 +6,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_class.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -14,6 +15,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "arguments.h"
@@ -43,6 +45,7 @@ PG_FUNCTION_INFO_V1(store_oldest_retained_batch);
 PG_FUNCTION_INFO_V1(store_history);
 PG_FUNCTION_INFO_V1(store_prune_batch_log);
 PG_FUNCTION_INFO_V1(store_prune);
+PG_FUNCTION_INFO_V1(store_refuse_truncate);
 
 /*
  * store_put(key bytea, value bytea) returns bigint
@@ -299,4 +302,26 @@ store_prune(PG_FUNCTION_ARGS)
 		se_check_may_change("store_prune()");
 	se_check_not_null(fcinfo, 0, "request");
 	PG_RETURN_INT64(se_prune(PG_GETARG_JSONB_P(0), PG_GETARG_BOOL(1)));
+}
+
+/*
+ * store_refuse_truncate() returns trigger
+ *
+ * TRUNCATE would take what old snapshots still count on, and leave no trace by
+ * which the frontier, or a reader of the feed, could tell.
+ */
+Datum
+store_refuse_truncate(PG_FUNCTION_ARGS)
+{
+	if (!CALLED_AS_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("store_refuse_truncate() must be called as a trigger")));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot truncate table \"%s\" of the store",
+					RelationGetRelationName(((TriggerData *) fcinfo->context)->tg_relation)),
+			 errdetail("What it holds would be gone without having been deleted or pruned."),
+			 errhint("Use store_delete_batch() or store_prune() for pairs, and store_prune_batch_log() for batches.")));
+	PG_RETURN_NULL();
 }
