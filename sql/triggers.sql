@@ -57,6 +57,46 @@ SELECT store_delete_batch('{nothing}') > 0 AS deleted;
 SELECT op, key, value FROM seen ORDER BY place;
 
 DROP TABLE seen;
+DROP TRIGGER look_on ON store_kv;
+
+-- A9: a trigger that makes something else of a pair
+CREATE FUNCTION alter_value() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN new.value := upper(encode(new.value, 'escape'))::bytea; RETURN new; END $$;
+CREATE TRIGGER alter_value BEFORE INSERT OR UPDATE ON store_kv FOR EACH ROW EXECUTE FUNCTION alter_value();
+\set VERBOSITY default
+SELECT store_put('a', 'lower');
+\set VERBOSITY terse
+SELECT store_put('i', 'UPPER') > 0 AS put, store_delete_batch('{i,nothing}') > 0 AS deleted;
+DROP TRIGGER alter_value ON store_kv;
+
+-- A9: A trigger can write other keys: its batch comes first.  If it wrote those
+-- of the batch that fires it, its number would be the lower one, though its
+-- write is the one that stays: the log replayed would say otherwise.
+CREATE FUNCTION write_too() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF coalesce(new.key, old.key) = 'again' AND new.value IS DISTINCT FROM 'trigger' THEN
+		PERFORM store_put('again', 'trigger');
+	ELSIF new.key < 'x' AND new.value <> 'trigger' THEN
+		PERFORM store_put('x' || new.key, new.value);
+	END IF;
+	RETURN NULL;
+END $$;
+CREATE TRIGGER write_too AFTER INSERT OR UPDATE OR DELETE ON store_kv FOR EACH ROW EXECUTE FUNCTION write_too();
+SELECT store_put_batch('{k,l}', '{1,2}') AS n \gset
+SELECT :n - number AS before, store_get_batch(number) FROM generate_series(:n - 2, :n) AS number ORDER BY number;
+SELECT store_put_batch('{again,m}', '{1,2}');
+SELECT store_delete_batch('{again}');
+SELECT store_delete_batch('{k,xk}') > 0 AS deleted;
+SELECT * FROM store_get_many('{again,k,l,m,xk,xl,xm}');
+
+-- One that fires itself without end is stopped by PostgreSQL.
+CREATE OR REPLACE FUNCTION write_too() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM store_put(new.key || 'x', ''); RETURN NULL; END $$;
+\set SHOW_CONTEXT never
+\set VERBOSITY sqlstate
+SET max_stack_depth = '100kB';
+SELECT store_put('z', '');
+RESET max_stack_depth;
+SELECT store_get('z') IS NULL AS not_put;
+
 DROP EXTENSION storeengine;
-DROP FUNCTION suppress, look_on;
+DROP FUNCTION suppress, look_on, alter_value, write_too;
 CREATE EXTENSION storeengine;

@@ -57,6 +57,26 @@ delete_sql(const SeStore *store)
 					store->kv_name);
 }
 
+/* SQL: find a pair of a batch that is not in the table. */
+static const char *
+unlike_sql(const SeStore *store)
+{
+	return psprintf("SELECT FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2))"
+					" AS batch (key, value)"
+					" WHERE NOT EXISTS (SELECT FROM %s AS kv"
+					" WHERE kv.key OPERATOR(pg_catalog.=) batch.key"
+					" AND kv.value OPERATOR(pg_catalog.=) batch.value) LIMIT 1",
+					store->kv_name);
+}
+
+/* SQL: find a key of a batch that is in the table. */
+static const char *
+present_sql(const SeStore *store)
+{
+	return psprintf("SELECT FROM %s WHERE key OPERATOR(pg_catalog.=) ANY ($1) LIMIT 1",
+					store->kv_name);
+}
+
 /* SQL: read a key. */
 static const char *
 get_sql(const SeStore *store)
@@ -83,6 +103,8 @@ static const Oid key_types[] = {BYTEAOID};
 static SeStatement put_statement = {.sql = put_sql, .nargs = 2, .argtypes = {BYTEAARRAYOID, BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
 static SeStatement lock_statement = {.sql = lock_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
 static SeStatement delete_statement = {.sql = delete_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
+static SeStatement unlike_statement = {.sql = unlike_sql, .nargs = 2, .argtypes = {BYTEAARRAYOID, BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
+static SeStatement present_statement = {.sql = present_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
 static SeStatement get_statement = {.sql = get_sql, .nargs = 1, .argtypes = {BYTEAOID}};
 static SeStatement scan_statement = {.sql = scan_sql, .nargs = 2, .argtypes = {BYTEAOID, BYTEAOID}};
 
@@ -107,6 +129,45 @@ check_all_changed(const SeStore *store, const SeBatch *distinct, uint64 changed)
 			 errdetail("%llu of %d keys were changed.",
 					   (unsigned long long) changed, distinct->count),
 			 errhint("A trigger or a rule on the table suppresses changes.")));
+}
+
+/* Tell whether changes of a table run triggers of any kind, or rules. */
+static bool
+has_triggers(Oid relid)
+{
+	Relation	table = table_open(relid, NoLock);
+	TriggerDesc *trig = table->trigdesc;
+	bool		result = table->rd_rules != NULL;
+
+	if (trig != NULL)
+		result = result ||
+			trig->trig_insert_before_row || trig->trig_insert_after_row ||
+			trig->trig_insert_before_statement || trig->trig_insert_after_statement ||
+			trig->trig_update_before_row || trig->trig_update_after_row ||
+			trig->trig_update_before_statement || trig->trig_update_after_statement ||
+			trig->trig_delete_before_row || trig->trig_delete_after_row ||
+			trig->trig_delete_before_statement || trig->trig_delete_after_statement;
+	table_close(table, NoLock);
+	return result;
+}
+
+/*
+ * Refuse a batch after which the table is not as the log will tell, because a
+ * trigger changed what was put, or has written the same keys by itself: with a
+ * batch of its own, say, whose number is lower than ours though it came later.
+ * The statement finds a row if that is so.
+ */
+static void
+check_as_written(const SeStore *store, SeStatement *statement, Datum *args)
+{
+	if (!has_triggers(store->kv) ||
+		se_store_execute(store, statement, args, NULL, false) == 0)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("the batch was not applied as it was given"),
+			 errdetail("The table differs from what the batch log would tell."),
+			 errhint("A trigger or a rule on the table changes rows, or writes keys of the batch that fires it.")));
 }
 
 /*
@@ -174,7 +235,7 @@ check_none_deleted_since(const SeStore *store, const SeBatch *distinct)
  * Insert or overwrite the pairs of a batch of distinct, ascending keys.  The
  * caller has locked the store and is connected to SPI.  Raises what the
  * upsert raises: privileges, 40001, 40P01; and 42501 or 27000 if policies or
- * triggers leave something out.
+ * triggers leave something out or make something else of it.
  */
 void
 se_kv_put(const SeStore *store, const SeBatch *distinct)
@@ -187,6 +248,7 @@ se_kv_put(const SeStore *store, const SeBatch *distinct)
 	args[1] = PointerGetDatum(se_batch_values(distinct));
 	check_all_changed(store, distinct,
 					  se_store_execute(store, &put_statement, args, NULL, false));
+	check_as_written(store, &unlike_statement, args);
 	if (IsolationUsesXactSnapshot())
 		check_none_deleted_since(store, distinct);
 }
@@ -208,6 +270,7 @@ se_kv_delete(const SeStore *store, const SeBatch *distinct)
 	(void) se_store_execute(store, &lock_statement, &keys, NULL, false);
 	check_all_changed(store, distinct,
 					  se_store_execute(store, &delete_statement, &keys, NULL, false));
+	check_as_written(store, &present_statement, &keys);
 	/* It can be large, and the log comes next. */
 	pfree(DatumGetPointer(keys));
 }
