@@ -138,6 +138,7 @@ SELECT change, changed(change) FROM unnest(ARRAY[
 	'CREATE RULE r AS ON INSERT TO store_batch_log DO INSTEAD NOTHING',
 	'CREATE RULE r AS ON DELETE TO store_batch_log DO INSTEAD NOTHING',
 	'CREATE RULE r AS ON INSERT TO store_control DO INSTEAD NOTHING',
+	'CREATE RULE r AS ON DELETE TO store_retention DO INSTEAD NOTHING',
 	'CREATE TABLE child () INHERITS (store_kv)',
 	'CREATE TABLE child () INHERITS (store_batch_log)',
 	'CREATE TABLE child () INHERITS (store_batch_log); INSERT INTO child SELECT * FROM store_batch_log',
@@ -187,6 +188,11 @@ TRUNCATE store_batch_log;
 ROLLBACK;
 CREATE FUNCTION not_a_trigger() RETURNS bigint AS '$libdir/storeengine', 'store_refuse_truncate' LANGUAGE C;
 SELECT not_a_trigger();
+BEGIN;
+CREATE RULE r AS ON DELETE TO store_retention DO INSTEAD NOTHING;
+SELECT store_set_retention('{"keepLatest": {"count": "1000"}}');
+SELECT store_set_retention(NULL);
+ROLLBACK;
 
 DROP EXTENSION storeengine;
 DROP TABLE calls;

@@ -225,6 +225,16 @@ check_sees_all(const SeStore *store)
 }
 
 /*
+ * Refuse a caller who may not prune.  Raises 42501.
+ */
+void
+se_log_check_may_prune(const SeStore *store)
+{
+	check_privilege(store, ACL_DELETE);
+	check_sees_all(store);
+}
+
+/*
  * Add the bytes of the batches that are about to be pruned to the floor's, if
  * there is a tally to which they have been added.  It may be newer than the
  * transaction's snapshot.  Whoever prunes need not be able to read batches.
@@ -296,8 +306,7 @@ delete_batches(const SeStore *store, int64 floor, int64 target)
 	Datum		args[2] = {Int64GetDatum(floor), Int64GetDatum(target)};
 	int64		deleted;
 
-	check_privilege(store, ACL_DELETE);
-	check_sees_all(store);
+	se_log_check_may_prune(store);
 	deleted = (int64) se_store_execute(store, &prune_statement, args, NULL, false);
 	if (deleted != target - floor &&
 		se_store_execute(store, &remain_statement, args, NULL, false) > 0)
@@ -322,8 +331,7 @@ se_log_prune(const SeStore *store, int64 cutoff)
 	int64		target;
 	int64		deleted;
 
-	check_privilege(store, ACL_DELETE);
-	check_sees_all(store);
+	se_log_check_may_prune(store);
 	target = begin_prune(store, cutoff, &floor);
 	if (target <= floor.number)
 		return 0;

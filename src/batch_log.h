@@ -24,6 +24,7 @@ extern bytea *se_log_fetch(const SeStore *store, int64 number);
 extern TimestampTz se_log_written_at(const SeStore *store, int64 number);
 extern int64 se_log_count_bytes(const SeStore *store, int64 above, int64 up_to);
 extern bool se_log_lock_pruning(const SeStore *store, bool wait);
+extern void se_log_check_may_prune(const SeStore *store);
 extern int64 se_log_prune(const SeStore *store, int64 cutoff);
 extern int64 se_log_prune_as_owners(const SeStore *store, int64 cutoff);
 extern void se_log_check_retained(int64 number, const SeFrontier *found);

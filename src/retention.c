@@ -21,9 +21,11 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
+#include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "arguments.h"
 #include "batch_log.h"
 #include "control.h"
 #include "retention.h"
@@ -339,6 +341,27 @@ announce_change(SeShared *shared)
 	changed = shared;
 }
 
+/*
+ * Refuse to have cleared the rule if it is still there, for the worker would
+ * go on to prune.  Raises 42501 if a policy hides it from the current user,
+ * 27000 if a trigger keeps it.
+ */
+static void
+check_cleared(const SeStore *store)
+{
+	CommandCounterIncrement();
+	if (se_retention_read_as_owner(store) == NULL)
+		return;
+	if (check_enable_rls(store->retention, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("row-level security forbids to clear the retention rule")));
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("the retention rule was not cleared"),
+			 errhint("A trigger or a rule on store_retention keeps it.")));
+}
+
 /* Set or clear the rule, with the rights of the current user. */
 static void
 change_rule(const SeStore *store, Jsonb *rule)
@@ -346,7 +369,10 @@ change_rule(const SeStore *store, Jsonb *rule)
 	Datum		arg = JsonbPGetDatum(rule);
 
 	if (rule == NULL)
+	{
 		(void) se_store_execute(store, &clear_statement, NULL, NULL, false);
+		check_cleared(store);
+	}
 	else if (se_store_execute(store, &set_statement, &arg, NULL, false) != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
@@ -388,7 +414,14 @@ store_set_retention(PG_FUNCTION_ARGS)
 	if (json != NULL)
 		se_policy_parse_retention(json, &rule);
 
+	/*
+	 * The worker will prune with the rights of the owner: only for those who
+	 * may.
+	 */
 	store = se_store_lock(RowExclusiveLock);
+	se_check_may_read_numbers(store);
+	if (json != NULL)
+		se_log_check_may_prune(store);
 	announce_change(se_registry_attach(store->log));
 	SPI_connect();
 	change_rule(store, json);
