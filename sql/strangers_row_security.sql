@@ -120,9 +120,46 @@ RESET ROLE;
 ALTER TABLE store_batch_log DISABLE ROW LEVEL SECURITY;
 DROP POLICY p ON store_batch_log;
 
+-- Pruning counts bytes with the rights of the log's owner, whose policy can call
+-- functions.  The caller's search_path is not to tell which.
+CREATE SCHEMA hostile AUTHORIZATION regress_store_user;
+GRANT USAGE ON SCHEMA hostile TO PUBLIC;
+CREATE TABLE called (what text, who name);
+GRANT INSERT ON called TO PUBLIC;
+CREATE FUNCTION asks() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN visible();
+EXCEPTION WHEN undefined_function THEN
+	RETURN true;
+END $$;
+GRANT EXECUTE ON FUNCTION asks TO PUBLIC;
+SET ROLE regress_store_user;
+CREATE FUNCTION hostile.visible() RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO public.called VALUES ('hostile.visible', current_user);
+	RETURN true;
+END $$;
+RESET ROLE;
+SELECT store_set_retention('{"maxBytes": "1000000"}');
+INSERT INTO store_control VALUES ('tally', 3, 0, now());
+ALTER TABLE store_batch_log ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON store_batch_log TO regress_store_owner USING (asks());
+CREATE POLICY q ON store_batch_log TO regress_store_user USING (true);
+ALTER ROLE regress_store_user BYPASSRLS;
+\c -
+SET ROLE regress_store_user;
+SET search_path = hostile, public;
+SELECT store_prune_batch_log(3);
+SELECT retention FROM store_status;
+RESET search_path;
+RESET ROLE;
+SELECT DISTINCT what, who FROM called;
+
+DROP FUNCTION hostile.visible;
+DROP SCHEMA hostile;
 DROP EXTENSION storeengine;
-DROP FUNCTION secured, result_of;
-DROP TABLE calls;
+DROP FUNCTION asks, secured, result_of;
+DROP TABLE calls, called;
 DROP OWNED BY regress_store_owner, regress_store_user;
 DROP ROLE regress_store_owner, regress_store_user;
 CREATE EXTENSION storeengine;

@@ -461,7 +461,8 @@ se_store_open_primary_key(Relation table, const Oid *types, int ntypes)
 
 /*
  * Go on with the rights of a table's owner, as maintenance of tables does:
- * their triggers and policies must not get ours, nor change our settings.  And
+ * their triggers and policies must not get ours, nor change our settings.  Nor
+ * must the current user's search_path tell them what their names mean.  And
  * take a snapshot and connect to SPI.
  */
 void
@@ -470,6 +471,8 @@ se_store_become_owner(Oid owner, SeSavedUser *saved)
 	GetUserIdAndSecContext(&saved->user, &saved->context);
 	SetUserIdAndSecContext(owner, saved->context | SECURITY_RESTRICTED_OPERATION);
 	saved->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET,
+							 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 }
