@@ -168,10 +168,11 @@ se_log_fetch(const SeStore *store, int64 number)
 	Datum		payload;
 	bool		isnull;
 
+	/* Whoever may not read the log is not to learn what was pruned. */
+	if (se_store_execute(store, &fetch_statement, &arg, NULL, true) == 0)
+		return NULL;
 	/* In the middle of a restore there may be rows that were pruned. */
 	if (number <= se_control_read(store, SE_CONTROL_FLOOR, GetActiveSnapshot()))
-		return NULL;
-	if (se_store_execute(store, &fetch_statement, &arg, NULL, true) == 0)
 		return NULL;
 	payload = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	return (bytea *) DatumGetPointer(SPI_datumTransfer(payload, false, -1));
