@@ -314,18 +314,27 @@ se_retention_enforce(const SeStore *store, SeFrontier *found, int64 *pruned,
 	return true;
 }
 
-/* Have the worker look at the new rule, or forget that there is one. */
+/*
+ * Have the worker look at the new rule, or forget that there is one.  Raises
+ * 0A000 where that would not be possible.
+ */
 static void
 end_transaction(XactEvent event, void *arg)
 {
 	if (changed == NULL)
 		return;
+	if (event == XACT_EVENT_PRE_PREPARE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot PREPARE a transaction that has set the retention rule"),
+				 errdetail("COMMIT PREPARED could not tell the background worker."),
+				 errhint("Use COMMIT.")));
 	if (event == XACT_EVENT_COMMIT)
 	{
 		pg_atomic_exchange_u32(&changed->rule_changed, 1);
 		se_registry_request_worker(changed);
 	}
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
 		changed = NULL;
 }
 

@@ -57,4 +57,16 @@ $session->do(q{COMMIT PREPARED 'three'});
 is(value($session, 'SELECT store_oldest_retained_batch()'), 3, 'when committed, it is');
 is(join("\n", problems(snapshot($session))), '', 'all is well');
 
+# G2: a rule is for the worker, whom COMMIT PREPARED could not tell of it.
+$session->do('BEGIN');
+$session->do(q{SELECT store_set_retention('{"keepLatest": {"count": "1"}}')});
+is(failure($session, q{PREPARE TRANSACTION 'four'}), '0A000', 'after a retention rule was set it is refused');
+is(value($session, 'SELECT count(*) FROM store_retention'), 0, 'the rule is not there');
+$session->do(q{SELECT store_set_retention('{"keepLatest": {"count": "1000"}}')});
+$session->do('BEGIN');
+$session->do(q{SELECT store_get('a')});
+$session->do('INSERT INTO other VALUES (2)');
+is(failure($session, q{PREPARE TRANSACTION 'five'}), '', 'after a read it is not');
+$session->do(q{COMMIT PREPARED 'five'});
+
 done_testing();
