@@ -18,6 +18,7 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
+#include "catalog/pg_authid.h"
 #include "commands/async.h"
 #include "executor/spi.h"
 #include "mb/pg_wchar.h"
@@ -119,6 +120,7 @@ pin_settings(void)
 	static const char *const settings[][2] = {
 		{"role", "none"},
 		{"search_path", "pg_catalog"},
+		{"exit_on_error", "off"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_read_only", "off"},
 		{"default_transaction_deferrable", "off"},
@@ -130,6 +132,8 @@ pin_settings(void)
 		{"session_replication_role", "origin"},
 	};
 
+	/* session_authorization can have a default, too; "role" builds upon it. */
+	SetSessionAuthorization(BOOTSTRAP_SUPERUSERID, true);
 	for (int i = 0; i < lengthof(settings); i++)
 	{
 		if (GetConfigOption(settings[i][0], true, false) == NULL)

@@ -42,7 +42,8 @@ for my $setting (
 	'search_path = empty',
 	'row_security = off',
 	'session_replication_role = replica',
-	'role = pg_monitor')
+	'role = pg_monitor',
+	'session_authorization = pg_monitor')
 {
 	$number++;
 	filled_with("store$number", "ALTER DATABASE store$number SET $setting");
@@ -56,5 +57,20 @@ filled_with(
 	'store_both',
 	qq{ALTER ROLE "$superuser" IN DATABASE store_both SET default_transaction_read_only = on});
 filled_with('store_limit', 'ALTER DATABASE store_limit CONNECTION LIMIT 0');
+
+# A setting by which an error ends the session would keep it from being noted.
+$admin->do('CREATE DATABASE store_error');
+my $session = session($node, 'store_error');
+$session->do('CREATE EXTENSION storeengine');
+$admin->do('ALTER DATABASE store_error SET exit_on_error = on');
+$session->do(
+	q{CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE 'not now'; END$$;
+	  CREATE TRIGGER refuse BEFORE INSERT ON store_batch_log
+	  FOR EACH ROW WHEN (new.payload = '') EXECUTE FUNCTION refuse()});
+my $hole = leave_hole($session);
+is(wait_until('the error is told', sub { value($session, 'SELECT last_error FROM store_status') }),
+	'not now', 'exit_on_error = on');
+$session->do('DROP TRIGGER refuse ON store_batch_log');
+ok(wait_until('the hole is filled', sub { is_logged($session, $hole) }), 'the hole is filled after all');
 
 done_testing();
