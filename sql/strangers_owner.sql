@@ -194,6 +194,21 @@ SELECT store_set_retention('{"keepLatest": {"count": "1000"}}');
 SELECT store_set_retention(NULL);
 ROLLBACK;
 
+-- A11: a row with the highest number there can be, which somebody wrote by hand:
+-- everybody is wrong, as the README says, but nothing is counted beyond it
+SET client_min_messages = error;
+INSERT INTO store_batch_log VALUES (9223372036854775807, 9223372036854775806, now(), '', NULL);
+SELECT store_current_sequence(), frontier, holes FROM store_status;
+SELECT sequence_number, op FROM store_read_log(9223372036854775806);
+\set VERBOSITY sqlstate
+SELECT store_read_log(0);
+SELECT store_put('a', '1');
+SELECT store_set_retention('{"dropAll": {}}');
+SELECT store_set_retention(NULL);
+SELECT store_prune_batch_log(9223372036854775807), store_oldest_retained_batch();
+SELECT min(sequence_number), max(sequence_number) FROM store_batch_log;
+RESET client_min_messages;
+
 DROP EXTENSION storeengine;
 DROP TABLE calls;
 DROP FUNCTION look, claims_immutable, raises, changed, state_of, not_a_trigger;

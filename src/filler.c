@@ -31,7 +31,7 @@ list_holes(const SeStore *store, SeSurvey *survey)
 {
 	survey->holes = NULL;
 	survey->nholes = 0;
-	if (survey->found.frontier + 1 >= survey->decided ||
+	if (survey->found.frontier >= survey->decided - 1 ||
 		!se_frontier_is_sound(store, GetActiveSnapshot(), &survey->found))
 		return;
 	survey->holes = palloc(FILL_AT_ONCE * sizeof(int64));

@@ -128,7 +128,7 @@ count_holes(const SeStore *store, const SeFrontier *found, const SeHolder *holde
 
 	if (holder->bound != 0)
 		decided = Min(decided, (int64) holder->bound);
-	if (decided <= found->frontier + 1)
+	if (decided - 1 <= found->frontier)
 		return 0;
 	PushActiveSnapshot(GetLatestSnapshot());
 	holes = se_frontier_count_holes(store, GetActiveSnapshot(), found->frontier, decided);
