@@ -53,17 +53,21 @@ UPDATE store_batch_log SET payload = substr(payload, 1, length(payload) - 1) WHE
 UPDATE store_batch_log SET payload = payload || payload || '\x1a' WHERE sequence_number = 3;
 UPDATE store_batch_log SET payload = '\x1282020aff01'::bytea || decode(repeat('61', 255), 'hex') WHERE sequence_number = 4;
 UPDATE store_batch_log SET deleted_keys = '\x12' WHERE sequence_number = 8;
-ALTER TABLE store_batch_log ALTER payload DROP NOT NULL;
+-- what NOT NULL keeps out damage can bring in
+UPDATE pg_attribute SET attnotnull = false WHERE attrelid = 'store_batch_log'::regclass AND attname = 'payload';
 UPDATE store_batch_log SET payload = NULL WHERE sequence_number = 13;
+UPDATE pg_attribute SET attnotnull = true WHERE attrelid = 'store_batch_log'::regclass AND attname = 'payload';
 :check
 ROLLBACK;
 
 -- stamps: of a batch itself, of one above, none at all
 BEGIN;
-ALTER TABLE store_batch_log DROP CONSTRAINT store_batch_log_check, ALTER stable DROP NOT NULL;
+ALTER TABLE store_batch_log DROP CONSTRAINT store_batch_log_check;
+UPDATE pg_attribute SET attnotnull = false WHERE attrelid = 'store_batch_log'::regclass AND attname = 'stable';
 UPDATE store_batch_log SET stable = 10 WHERE sequence_number = 10;
 UPDATE store_batch_log SET stable = NULL WHERE sequence_number = 11;
 UPDATE store_batch_log SET stable = 1000 WHERE sequence_number = 13;
+UPDATE pg_attribute SET attnotnull = true WHERE attrelid = 'store_batch_log'::regclass AND attname = 'stable';
 :check
 ROLLBACK;
 
@@ -150,9 +154,11 @@ ROLLBACK;
 
 -- keys and values that the table should not take
 BEGIN;
-ALTER TABLE store_kv DROP CONSTRAINT store_kv_pkey, DROP CONSTRAINT store_kv_key_check, ALTER key DROP NOT NULL, ALTER value DROP NOT NULL;
+ALTER TABLE store_kv DROP CONSTRAINT store_kv_pkey, DROP CONSTRAINT store_kv_key_check;
+UPDATE pg_attribute SET attnotnull = false WHERE attrelid = 'store_kv'::regclass AND attname IN ('key', 'value');
 INSERT INTO store_kv VALUES ('a', '4'), (NULL, '1'), (decode(repeat('61', 255), 'hex'), '2');
 UPDATE store_kv SET value = NULL WHERE key = 'c';
+UPDATE pg_attribute SET attnotnull = true WHERE attrelid = 'store_kv'::regclass AND attname IN ('key', 'value');
 :check
 ROLLBACK;
 

@@ -256,7 +256,7 @@ se_verify_log(SeVerification *verification)
 	int64		last;
 	Portal		portal;
 
-	se_log_check_columns(store);
+	se_store_check_columns(store);
 	se_store_prepare(store, &log_statement);
 	portal = SPI_cursor_open(NULL, log_statement.plan, NULL, NULL, true);
 	while (more)
