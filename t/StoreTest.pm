@@ -52,45 +52,13 @@ sub store_node
 sub crash
 {
 	my ($node, @others) = @_;
-	my @files = ($node->data_dir . '/postmaster.pid',
-		sprintf('%s/.s.PGSQL.%d.lock', $node->host, $node->port));
-	my ($postmaster) = split ' ', slurp_file($files[0]);
+	my ($postmaster) = split ' ', slurp_file($node->data_dir . '/postmaster.pid');
 
 	$node->kill9;
 	kill 'KILL', @others;
-	wait_until('the postmaster is gone', sub { has_ended($postmaster) });
-	give_dead_pid(@files) if kill 0, $postmaster;
+	wait_until('the postmaster is gone', sub { !kill 0, $postmaster });
 	# It does not start while children of the old one are there.
 	wait_until('the server starts', sub { $node->start(fail_ok => 1) });
-}
-
-# Tell whether a process has ended, though nobody may have waited for it yet.
-sub has_ended
-{
-	my ($pid) = @_;
-
-	return 1 if !kill 0, $pid;
-	return (eval { slurp_file("/proc/$pid/stat") } // '') =~ /\) Z/;
-}
-
-# Some containers leave a process that has ended around for a second or two,
-# and for as long the server would not start.  Have its files name another one
-# that has ended; what else is in there, such as its shared memory, counts.
-sub give_dead_pid
-{
-	my @files = @_;
-	my $dead = fork_client(sub { });
-
-	wait_clients($dead);
-	for my $file (@files)
-	{
-		my $content = slurp_file($file);
-
-		open my $handle, '>', $file or die "could not open $file: $!";
-		print $handle $content =~ s/^\d+/$dead/r;
-		close $handle;
-	}
-	return;
 }
 
 # A running standby of a server that was made with init => [ allows_streaming =>
