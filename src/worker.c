@@ -387,11 +387,16 @@ vacuum(void)
 	vacuuming.at = done ? DT_NOEND : from_now(VACUUM_MS);
 }
 
-/* Remember an error for store_status. */
+/*
+ * Remember an error for store_status.  The copy of it goes with a context of
+ * its own: FreeErrorData() leaves part of it behind.
+ */
 static void
 note_error(void)
 {
-	MemoryContext old_context = MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "storeengine error",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old_context = MemoryContextSwitchTo(context);
 	ErrorData  *error = CopyErrorData();
 	int			len = strlen(error->message);
 
@@ -399,8 +404,8 @@ note_error(void)
 	error->message[len] = '\0';
 	if (served != NULL)
 		se_registry_note_error(served, error->message);
-	FreeErrorData(error);
 	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
 }
 
 /*
