@@ -57,9 +57,12 @@ for my $turn (1 .. $turns)
 	for my $reader (@readers)
 	{
 		my $reached = value($reader, "CALL store_wait_for_sequence($put, '3 min')");
+		my $there = value($reader,
+			'SELECT count(*) FROM store_batch_log WHERE sequence_number <= ?', $reached);
 		my $got = value($reader, 'SELECT store_get(?, ?)', 'mine', $put);
 
-		push @wrong, "turn $turn: reached $reached of $put, got $got" if $reached < $put || $got ne $turn;
+		push @wrong, "turn $turn: reached $reached of $put, $there are there, got $got"
+		  if $reached < $put || $there != $reached || $got ne $turn;
 	}
 }
 open my $stop, '>', "$folder/stop" or die $!;

@@ -97,6 +97,14 @@ is(read_on($new, copy_of(\%ahead)), 'SE004', 'but not elsewhere');
 # Of a second standby of the new primary the same holds, on to a third history.
 my $second = standby_of($standby, 'second');
 $standby->wait_for_catchup($second);
+# A standby need not have heard of a history, but then it has not got that far.
+my $follower = session($second);
+my $foreign = '00000000-0000-0000-0000-000000000000';
+is(read_on($follower, { number => 1000, history => $foreign }),
+	'SE003', 'a standby takes a history that it does not know for one to come');
+is(read_on($follower, { number => 1, history => $foreign }),
+	'SE004', 'but not if the number is there');
+$follower->disconnect;
 is(read_on($new, \%behind), '', 'a subscriber of the new primary');
 cut_off($second, $new);
 put($new, 'lost');
