@@ -234,7 +234,7 @@ se_retention_evaluate(const SeStore *store, const SeRetentionRule *rule,
 	if (rule->has_max_age || walk.excess > 0)
 		walk_batches(store, &walk, found->floor, last);
 
-	if (result->cutoff > last + 1 || (result->cutoff == last + 1 && last < found->frontier))
+	if (last < found->frontier && result->cutoff > last)
 	{
 		result->cutoff = last + 1;
 		result->limited = true;

@@ -114,4 +114,13 @@ wait_clients($waiter);
 is(wait_complete($session), $number, 'all is complete');
 is(join("\n", problems(snapshot($session)), verify($session)), '', 'all is well');
 
+# --- A rule that would have the batch with the highest number there can be go,
+# which no cutoff is above.
+$session->do(q{SELECT setval('store_sequence', 9223372036854775806)});
+$session->do(q{INSERT INTO store_control VALUES ('floor', 9223372036854775806, 0, now())});
+is(put(), '9223372036854775807', 'the highest number');
+wait_complete($session);
+$session->do(q{SELECT store_set_retention('{"maxAge": "1 day", "maxBytes": "1"}')});
+cmp_ok(transactions(), '<', 30, 'a rule that cannot be kept keeps nobody busy');
+
 done_testing();
