@@ -107,6 +107,24 @@ ALTER TABLE store_control ALTER item TYPE text;
 SELECT store_current_sequence();
 ROLLBACK;
 
+-- NULL where NOT NULL keeps it out, but damage can bring it in
+BEGIN;
+UPDATE pg_attribute SET attnotnull = false
+	WHERE attrelid IN ('store_kv'::regclass, 'store_batch_log'::regclass) AND attname IN ('value', 'payload');
+UPDATE store_kv SET value = NULL;
+UPDATE store_batch_log SET payload = NULL;
+UPDATE pg_attribute SET attnotnull = true
+	WHERE attrelid IN ('store_kv'::regclass, 'store_batch_log'::regclass) AND attname IN ('value', 'payload');
+SAVEPOINT s;
+SELECT store_get('a');
+ROLLBACK TO s;
+SELECT store_get_batch(1);
+ROLLBACK TO s;
+SELECT store_get_batch_response(1);
+ROLLBACK TO s;
+SELECT * FROM store_read_log(0);
+ROLLBACK;
+
 -- a row above the sequence proves nothing about the numbers below it, and a
 -- stamp cannot vouch for its own row
 BEGIN;

@@ -159,7 +159,8 @@ se_log_append(const SeStore *store, SeShared *shared,
 /*
  * Read the stored bytes of a batch with the caller's snapshot; NULL if it is
  * not there.  The caller has locked the store and is connected to SPI; the
- * result is allocated outside it and may be toasted.
+ * result is allocated outside it and may be toasted.  Raises XX001 if the row is
+ * there and the bytes are not.
  */
 bytea *
 se_log_fetch(const SeStore *store, int64 number)
@@ -175,6 +176,11 @@ se_log_fetch(const SeStore *store, int64 number)
 	if (number <= se_control_read(store, SE_CONTROL_FLOOR, GetActiveSnapshot()))
 		return NULL;
 	payload = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("batch in the log is damaged"),
+				 errdetail("Batch %lld has no payload.", (long long) number)));
 	return (bytea *) DatumGetPointer(SPI_datumTransfer(payload, false, -1));
 }
 

@@ -279,7 +279,7 @@ se_kv_delete(const SeStore *store, const SeBatch *distinct)
  * Read the value of a key with the caller's snapshot; false if there is none.
  * The caller is connected to SPI; the value is allocated outside it.  Raises
  * 55000 if the column was altered after the store was found, which the caller
- * need not have locked.
+ * need not have locked, and XX001 if the value is NULL.
  */
 bool
 se_kv_get(const SeStore *store, Datum key, Datum *value)
@@ -289,11 +289,15 @@ se_kv_get(const SeStore *store, Datum key, Datum *value)
 	if (se_store_execute(store, &get_statement, &key, NULL, true) == 0)
 		return false;
 	*value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (isnull || SPI_gettypeid(SPI_tuptable->tupdesc, 1) != BYTEAOID)
+	if (SPI_gettypeid(SPI_tuptable->tupdesc, 1) != BYTEAOID)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"value\" of table \"store_kv\" has been altered"),
 				 errhint("Make it again as the extension created it.")));
+	if (isnull)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("value of a key is NULL")));
 	*value = SPI_datumTransfer(*value, false, -1);
 	return true;
 }
