@@ -95,6 +95,8 @@ SELECT try_all('SELECT store_set_retention(''{"dropAll": {}}'')',
 -- I: looking in
 SELECT try_all('SELECT * FROM store_status', 'EXECUTE ON FUNCTION store_status_values', 'SELECT ON store_status',
 			   'SELECT ON store_batch_log', 'SELECT ON store_kv', 'SELECT ON store_sequence');
+SELECT try_all('SELECT * FROM store_verify()', 'EXECUTE ON FUNCTION store_verify', 'SELECT ON store_kv', 'SELECT ON store_batch_log', 'SELECT ON store_control',
+			   'SELECT ON store_histories', 'SELECT ON store_retention', 'SELECT ON store_sequence', 'USAGE ON SEQUENCE store_sequence');
 
 -- What each needs, one line for each set of rights with which it works; all else is 42501.
 \pset format unaligned

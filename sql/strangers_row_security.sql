@@ -34,6 +34,7 @@ INSERT INTO calls (call, sql) VALUES
 	('read_one', '(SELECT count(*) FROM store_read_log(1, max_batches => 1))'),
 	('read_filtered', '(SELECT count(*) FROM store_read_log(0, ARRAY[(''a'', ''.*'')]::store_selector[]))'),
 	('status', '(SELECT frontier || ''/'' || holes || coalesce(''/'' || retention_lag, '''') FROM store_status)'),
+	('verify', '(SELECT count(*) FROM store_verify() WHERE result = ''problem'')'),
 	('dry_run', 'store_prune(''{"policies": [{"keys": {"selector": {"payloadRegex": "."}}, "retain": {"dropAll": {}}}]}'', true)'),
 	('put', 'store_put(''a3'', ''new'') > 0'),
 	('overwrite', 'store_put(''b1'', ''new'') > 0'),

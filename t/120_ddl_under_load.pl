@@ -126,6 +126,6 @@ my $seen = snapshot($admin);
 my $rows = 0;
 $rows += @{ $_->{puts} } + @{ $_->{deletes} } for values %{ $seen->{log} };
 is(slurp_file("$folder/rows"), $rows, 'the subscriber got every row once');
-is(join("\n", problems($seen)), '', 'the log is complete and the table as it says');
+is(join("\n", problems($seen), verify($admin)), '', 'the log is complete and the table as it says');
 
 done_testing();

@@ -69,6 +69,6 @@ open my $stop, '>', "$folder/stop" or die $!;
 is(wait_clients($writer), 0, 'the writer ends');
 is(value($admin, q{SELECT store_get('a')}), undef, 'what the refused pipeline wrote is gone');
 wait_complete($admin);
-is(join("\n", problems(snapshot($admin))), '', 'all is well');
+is(join("\n", problems(snapshot($admin)), verify($admin)), '', 'all is well');
 
 done_testing();
