@@ -49,14 +49,8 @@ sub in_schema
 sub complaints
 {
 	my ($session) = @_;
-	my @complaints = problems(snapshot($session));
 
-	push @complaints, @{
-		$session->selectcol_arrayref(
-			q{SELECT format('%s: %s', check_name, coalesce(detail, result))
-			  FROM store_verify() WHERE result <> 'ok'}) }
-	  if value($session, q{SELECT to_regproc('store_verify') IS NOT NULL});
-	return @complaints;
+	return (problems(snapshot($session)), verify($session));
 }
 
 # Give an empty store something of everything: the shortest and the longest
