@@ -5,6 +5,7 @@
 #ifndef SE_BATCH_LOG_H
 #define SE_BATCH_LOG_H
 
+#include "compat.h"
 #include "frontier.h"
 #include "registry.h"
 #include "store.h"
@@ -28,7 +29,7 @@ extern void se_log_check_may_prune(const SeStore *store);
 extern int64 se_log_prune(const SeStore *store, int64 cutoff);
 extern int64 se_log_prune_as_owners(const SeStore *store, int64 cutoff);
 extern void se_log_check_retained(int64 number, const SeFrontier *found);
-extern void se_log_report_missing(int64 number, const SeFrontier *found);
+pg_noreturn extern void se_log_report_missing(int64 number, const SeFrontier *found);
 extern void se_log_fill(const SeStore *store, const int64 *holes, int count);
 
 #endif							/* SE_BATCH_LOG_H */

@@ -147,9 +147,7 @@ void
 se_json_object(const SeJson *json, const char *const *names, SeJson *fields, int count)
 {
 	JsonbIterator *iterator;
-	JsonbIteratorToken token;
 	JsonbValue	item;
-	SeJson	   *field = NULL;
 	bool	   *seen = palloc0(count * sizeof(bool));
 
 	if (!is_container(json, JB_FOBJECT))
@@ -159,22 +157,17 @@ se_json_object(const SeJson *json, const char *const *names, SeJson *fields, int
 
 	iterator = JsonbIteratorInit(json->value.val.binary.data);
 	(void) JsonbIteratorNext(&iterator, &item, false);
-	while ((token = JsonbIteratorNext(&iterator, &item, true)) != WJB_DONE)
+	while (JsonbIteratorNext(&iterator, &item, true) == WJB_KEY)
 	{
-		if (token == WJB_KEY)
-		{
-			field = find_field(json, &item, names, fields, count);
-			if (seen[field - fields])
-				se_json_refuse(field, ERRCODE_INVALID_PARAMETER_VALUE,
-							   "is given twice, under both of its names");
-			seen[field - fields] = true;
-			field->path = field_path(json, item.val.string.val, item.val.string.len);
-		}
-		else if (token == WJB_VALUE)
-		{
-			field->value = item;
-			field->present = item.type != jbvNull;
-		}
+		SeJson	   *field = find_field(json, &item, names, fields, count);
+
+		if (seen[field - fields])
+			se_json_refuse(field, ERRCODE_INVALID_PARAMETER_VALUE,
+						   "is given twice, under both of its names");
+		seen[field - fields] = true;
+		field->path = field_path(json, item.val.string.val, item.val.string.len);
+		(void) JsonbIteratorNext(&iterator, &field->value, true);
+		field->present = field->value.type != jbvNull;
 	}
 	pfree(seen);
 }

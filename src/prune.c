@@ -239,16 +239,17 @@ static int64
 evaluate_policy(const SeStore *store, const SePolicy *policy, int position, SeSorter *victims)
 {
 	static const SeSortColumn columns[] = {{BYTEAOID, false}, {BYTEAOID, true}, {BYTEAOID, true}};
+	bool		by_rank = policy->retain == SE_RETAIN_KEEP_LATEST;
 	Family		family = {0};
 
 	family.policy = policy;
 	family.position = position;
 	family.victims = victims;
 	family.spans = palloc((se_regex_group_count(policy->regex) + 1) * sizeof(SeSpan));
-	if (policy->retain == SE_RETAIN_KEEP_LATEST)
+	if (by_rank)
 		se_sorter_begin(&family.candidates, columns, lengthof(columns), lengthof(columns));
 	scan_family(store, &family);
-	if (policy->retain == SE_RETAIN_KEEP_LATEST)
+	if (by_rank)
 	{
 		drop_older(&family);
 		se_sorter_end(&family.candidates);

@@ -83,8 +83,8 @@ vacuum_table(Oid table)
 	VacuumStmt *statement = makeNode(VacuumStmt);
 
 	statement->is_vacuumcmd = true;
-	statement->options = list_make2(option("truncate", false),
-									option("skip_locked", true));
+	statement->options = list_make1(option("truncate", false));
+	statement->options = lappend(statement->options, option("skip_locked", true));
 	statement->rels = list_make1(makeVacuumRelation(NULL, table, NIL));
 	ExecVacuum(make_parsestate(NULL), statement, true);
 }
