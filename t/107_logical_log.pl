@@ -159,7 +159,7 @@ while ($last < $goal)
 	$went_down++ if $current < $last;
 	$last = $current;
 	$quick->do('SELECT store_prune_batch_log(greatest(store_current_sequence() - 100, 0))');
-	$log->do('SELECT store_prune_batch_log(greatest(store_current_sequence() - 200, 0))');
+	$log->do('SELECT store_prune_batch_log(greatest(? - 200, 0))', undef, $cursor{number});
 }
 open my $stop, '>', "$folder/stop" or die $!;
 is(wait_clients(@writers), 0, 'the writers end');
