@@ -418,7 +418,7 @@ se_batch_distinct(const SeBatch *batch)
 	return distinct;
 }
 
-/* Build a bytea[] of all keys or all values, in one piece of memory. */
+/* Build a bytea[] of all keys or all values of some, in one piece of memory. */
 static ArrayType *
 make_bytea_array(const SeBatch *batch, bool values)
 {
@@ -426,9 +426,7 @@ make_bytea_array(const SeBatch *batch, bool values)
 	ArrayType  *array;
 	char	   *to;
 
-	if (batch->count == 0)
-		return construct_empty_array(BYTEAOID);
-
+	Assert(batch->count > 0);
 	for (int i = 0; i < batch->count; i++)
 	{
 		const SeEntry *entry = &batch->entries[i];

@@ -129,9 +129,8 @@ static bool
 read_varint(SeWireReader *reader, uint64_t *number)
 {
 	uint64_t	result = 0;
-	int			shift;
 
-	for (shift = 0; shift < 70; shift += 7)
+	for (int shift = 0;; shift += 7)
 	{
 		uint8_t		byte;
 
@@ -147,7 +146,6 @@ read_varint(SeWireReader *reader, uint64_t *number)
 			return true;
 		}
 	}
-	return malformed(reader, "varint exceeds 64 bits");
 }
 
 /* Read a field's number and type. */
