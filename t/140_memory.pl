@@ -16,6 +16,8 @@ plan skip_all => 'there is no /proc' unless -r "/proc/$$/status";
 # memory may come and go, and what is used must stay the same, but for noise.
 my $operations = $ENV{STORE_TEST_LONG} ? 1_000_000 : 5_000;
 my %most = (used => 4 * 1024, contexts => 64 * 1024, private => 256 * 1024);
+# A sanitizer takes memory of its own, and keeps what is freed for a while.
+delete $most{private} if $ENV{ASAN_OPTIONS};
 
 my $node = store_node('main', conf => "autovacuum = off\n");
 my $session = session($node);
@@ -117,7 +119,7 @@ while ($done < $operations)
 }
 
 my $after = memory();
-for (sort keys %$after)
+for (sort keys %most)
 {
 	cmp_ok($after->{$_} - $before->{$_}, '<=', $most{$_}, "$_: as much as half way")
 	  or diag "$before->{$_} bytes became $after->{$_}";

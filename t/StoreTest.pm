@@ -27,6 +27,17 @@ our @EXPORT = qw(
 
 my $timeout = $PostgreSQL::Test::Utils::timeout_default;
 
+# Processes that have to leave in haste do not tell what they have covered: so
+# stop servers in another way than at once when a test is over.
+if ($ENV{STORE_TEST_COVERAGE})
+{
+	no warnings 'redefine';
+	*PostgreSQL::Test::Cluster::teardown_node = sub {
+		my ($node, %params) = @_;
+		$node->stop('fast', %params);
+	};
+}
+
 # A running server with the extension in database postgres.  Options: conf
 # (lines for postgresql.conf), init (a list for init()), preload and extension
 # (0 to leave it out).
