@@ -14,7 +14,7 @@ my $node = store_node('main', conf => "wal_writer_delay = 10s\n");
 my $session = session($node);
 
 # The cursor that a read from another one gets.
-sub read_on
+sub advance
 {
 	my ($reader, $since, $history) = @_;
 
@@ -34,12 +34,12 @@ sub refusal
 
 # A clean start begins a history, but takes nothing away.
 $session->do(q{SELECT store_put('a', '1')}) for 1 .. 3;
-my ($since, $first) = read_on($session, 0, undef);
+my ($since, $first) = advance($session, 0, undef);
 is($since, 3, 'a cursor');
 is(value($session, 'SELECT store_history()'), $first, 'it is in the present history');
 $node->restart;
 $session = session($node);
-is_deeply([ read_on($session, 3, $first) ], [ 3, $first ], 'a start alone begins no history');
+is_deeply([ advance($session, 3, $first) ], [ 3, $first ], 'a start alone begins no history');
 
 # Whoever notes it and rolls back has not noted it.
 $session->do('BEGIN');
@@ -63,14 +63,14 @@ is_deeply(
 		'SELECT DISTINCT ordinal, history, follows FROM store_histories ORDER BY ordinal'),
 	[ [ 1, $first, 0 ], [ 2, $second, 3 ] ],
 	'the notes agree');
-is_deeply([ read_on($session, 3, $first) ], [ 10, $second ], 'the cursor goes on into it');
+is_deeply([ advance($session, 3, $first) ], [ 10, $second ], 'the cursor goes on into it');
 
 # Noted once, it is not noted any more.
 my $notes = value($session, 'SELECT count(*) FROM store_histories');
 $session->do(q{SELECT store_put('b', '')});
 $session->do(q{SELECT store_put('b', '')});
 is(value($session, 'SELECT count(*) FROM store_histories'), $notes, 'no more notes are made');
-($since, $second) = read_on($session, 10, $second);
+($since, $second) = advance($session, 10, $second);
 is($since, 12, 'read on');
 
 # What a crash leaves undecided is decided in another history: here 13, which
@@ -100,7 +100,7 @@ wait_until(
 		wait_complete($session);
 		$session->do('SET synchronous_commit = off');
 		$lost = value($session, q{SELECT store_put('lost', '')});
-		(my $read, $third) = read_on($session, 14, undef);
+		(my $read, $third) = advance($session, 14, undef);
 		is($read, $lost, 'a batch is read');
 		crash($node);
 		$session = session($node);
@@ -120,12 +120,12 @@ $node->run_log([ 'pg_dump', '-Fc', '-f', "$folder/dump", $node->connstr('postgre
 $session->do('CREATE DATABASE elsewhere');
 $node->command_ok([ 'pg_restore', '-d', $node->connstr('elsewhere'), "$folder/dump" ], 'restore');
 my $elsewhere = session($node, 'elsewhere');
-is_deeply([ read_on($elsewhere, $last, $fourth) ], [ $last, $fourth ], 'a cursor is fine in both');
+is_deeply([ advance($elsewhere, $last, $fourth) ], [ $last, $fourth ], 'a cursor is fine in both');
 $_->do(q{SELECT store_put('apart', '')}) for $session, $elsewhere;
 is(failure($elsewhere, "SELECT * FROM store_read_log($last + 1, since_history => '$fourth')"),
 	'SE004', 'what one has read since is foreign to the other');
 is(refusal($last + 1, value($elsewhere, 'SELECT store_history()')),
 	'SE004', 'and the other way round');
-is_deeply([ read_on($session, $last + 1, $fourth) ], [ $last + 1, $fourth ], 'the first goes on');
+is_deeply([ advance($session, $last + 1, $fourth) ], [ $last + 1, $fourth ], 'the first goes on');
 
 done_testing();
