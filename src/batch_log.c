@@ -10,6 +10,7 @@
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
 #include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/array.h"
@@ -94,7 +95,8 @@ fill_sql(const SeStore *store)
 					store->log_name);
 }
 
-static SeStatement append_statement = {.sql = append_sql, .nargs = 4, .argtypes = {INT8OID, INT8OID, BYTEAOID, BYTEAOID}};
+/* A generic plan: a batch must not become a constant in one made for it. */
+static SeStatement append_statement = {.sql = append_sql, .nargs = 4, .argtypes = {INT8OID, INT8OID, BYTEAOID, BYTEAOID}, .options = CURSOR_OPT_GENERIC_PLAN};
 static SeStatement fetch_statement = {.sql = fetch_sql, .nargs = 1, .argtypes = {INT8OID}};
 static SeStatement written_at_statement = {.sql = written_at_sql, .nargs = 1, .argtypes = {INT8OID}};
 static SeStatement count_statement = {.sql = count_sql, .nargs = 2, .argtypes = {INT8OID, INT8OID}};
