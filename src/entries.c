@@ -379,6 +379,7 @@ is_ascending(const SeBatch *batch)
 {
 	for (int i = 1; i < batch->count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (compare_keys(&batch->entries[i - 1], &batch->entries[i]) >= 0)
 			return false;
 	}
@@ -411,6 +412,7 @@ se_batch_distinct(const SeBatch *batch)
 	distinct->count = 0;
 	for (int i = 0; i < batch->count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (i == 0 || compare_keys(sorted[i - 1], sorted[i]) != 0)
 			distinct->entries[distinct->count++] = *sorted[i];
 	}
@@ -448,6 +450,7 @@ make_bytea_array(const SeBatch *batch, bool values)
 		const SeEntry *entry = &batch->entries[i];
 		size_t		len = values ? entry->value_len : entry->key_len;
 
+		CHECK_FOR_INTERRUPTS();
 		SET_VARSIZE(to, VARHDRSZ + len);
 		memcpy(VARDATA(to), values ? entry->value : entry->key, len);
 		to += INTALIGN(VARHDRSZ + len);
@@ -490,7 +493,10 @@ se_batch_encode(const SeBatch *batch)
 	SET_VARSIZE(payload, VARHDRSZ + size);
 	to = (uint8_t *) VARDATA(payload);
 	for (int i = 0; i < batch->count; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		to = se_wire_put_entry(to, &batch->entries[i]);
+	}
 	Assert(to == (uint8_t *) VARDATA(payload) + size);
 	return payload;
 }
