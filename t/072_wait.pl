@@ -192,6 +192,7 @@ $number++;
 is(value($waiter, "CALL store_wait_for_sequence($number, '1 min')"), $number, 'again in it');
 is(value($waiter, q{SELECT store_get('seen')}), '1', 'what it waited for can be seen');
 $waiter->do('COMMIT');
+$waiter->disconnect;
 
 # --- On a standby.
 

@@ -15,8 +15,8 @@ use Test::More;
 my $rounds = $ENV{STORE_TEST_LONG} ? 5_000 : 100;
 my $failures = $ENV{STORE_TEST_LONG} ? 100 : 10;
 my $launches = $ENV{STORE_TEST_LONG} ? 100 : 3;
-# Caches have filled up after as much before.
-my $most = 1024;
+# Caches have filled up after as much before; some of the worker's come and go.
+my %most = (worker => 1024, launcher => 400);
 
 my $node = store_node('main', conf => "autovacuum = off\nstoreengine.notify_interval = 1ms\n");
 my $session = session($node);
@@ -76,7 +76,7 @@ for my $part (1 .. 2)
 	push @used, memory_of($worker);
 }
 is(worker_pid($session), $worker, 'it is the same worker');
-cmp_ok($used[1] - $used[0], '<=', $most, "the worker's memory does not grow")
+cmp_ok($used[1] - $used[0], '<=', $most{worker}, "the worker's memory does not grow")
   or diag "$used[0] bytes became $used[1]";
 note "the worker: $used[0] bytes, $used[1] after $rounds rounds and $failures failures";
 $waiter->pg_cancel;
@@ -105,7 +105,7 @@ for my $part (1 .. 2)
 	push @used, memory_of($launcher);
 }
 is(launcher_pid($session), $launcher, 'it is the same launcher');
-cmp_ok($used[1] - $used[0], '<=', $most, "the launcher's memory does not grow")
+cmp_ok($used[1] - $used[0], '<=', $most{launcher}, "the launcher's memory does not grow")
   or diag "$used[0] bytes became $used[1]";
 note "the launcher: $used[0] bytes, $used[1] after ", 4 * $launches, ' workers';
 
