@@ -431,6 +431,12 @@ store_set_retention(PG_FUNCTION_ARGS)
 	se_check_may_read_numbers(store);
 	if (json != NULL)
 		se_log_check_may_prune(store);
+
+	/*
+	 * Nobody is to prune by the former rule any more: the worker reads the
+	 * rule and prunes with this lock held.
+	 */
+	(void) se_log_lock_pruning(store, true);
 	announce_change(se_registry_attach(store->log));
 	SPI_connect();
 	change_rule(store, json);
