@@ -257,18 +257,21 @@ place_cursor(Feed *feed, bool at_end, int64 since, int64 max_batches)
 /*
  * See to it that the store has been through what the cursor has seen, if we
  * were told its history; then a cursor above the current number is not one
- * that asks for new batches.  Raises SE004, SE003.
+ * that asks for new batches.  Of one below the floor the history may have been
+ * forgotten.  Raises SE001, SE003, SE004.
  */
 static void
 check_history(FunctionCallInfo fcinfo, int argument, const SeStore *store, int64 since,
-			  int64 frontier)
+			  const SeFrontier *found)
 {
 	/* Version 1.0 of the function has no such argument. */
 	if (PG_NARGS() <= argument || PG_ARGISNULL(argument))
 		return;
-	se_history_check_cursor(store, PG_GETARG_UUID_P(argument), since, frontier);
-	if (since > frontier)
-		se_report_not_ready(since, frontier);
+	if (since < found->floor)
+		se_log_check_retained(since + 1, found);
+	se_history_check_cursor(store, PG_GETARG_UUID_P(argument), since, found->frontier);
+	if (since > found->frontier)
+		se_report_not_ready(since, found->frontier);
 }
 
 /*
@@ -295,7 +298,7 @@ store_read_log(PG_FUNCTION_ARGS)
 	se_check_min_sequence_number(fcinfo, 5);
 	se_read_frontier(&feed.found);
 	if (!PG_ARGISNULL(0))
-		check_history(fcinfo, 6, store, since, feed.found.frontier);
+		check_history(fcinfo, 6, store, since, &feed.found);
 	place_cursor(&feed, PG_ARGISNULL(0), since, max_batches);
 
 	InitMaterializedSRF(fcinfo, 0);

@@ -81,8 +81,7 @@ se_filler_survey(const SeStore *store, SeSurvey *survey)
  * Fill the holes that a survey found, durably: what has been seen filled must
  * stay so.  A filled hole belongs to the present history, as it says what has
  * become of a number.  The caller has locked the store.  Raises 27000 if the
- * first of them has been filled before and is missing again, and 53400 if there
- * is no place for the store in shared memory.
+ * first of them has been filled before and is missing again.
  */
 void
 se_filler_fill(const SeStore *store, const SeSurvey *survey)
@@ -97,7 +96,8 @@ se_filler_fill(const SeStore *store, const SeSurvey *survey)
 				 errmsg("batch %lld was filled and is missing again",
 						(long long) first_filled),
 				 errhint("A trigger or a rule on the batch log changes or deletes rows.")));
-	new_history = se_history_begin(store, se_registry_attach(store->log), &history);
+	/* Without an entry there are no writers, but holes all the same. */
+	new_history = se_history_begin(store, se_registry_try_attach(store->log), &history);
 	se_store_become_owner(store->log_owner, &saved);
 	se_log_fill(store, survey->holes, survey->nholes);
 	se_store_become_self(&saved);

@@ -352,6 +352,27 @@ advance_complete(const SeStore *store, SeShared *shared)
 }
 
 /*
+ * Find how far the log is complete by now, without own rows and without
+ * predicate locks.  What this transaction has pruned was complete, too.
+ * shared may be NULL.  The caller has locked the store.
+ */
+int64
+se_frontier_settled(const SeStore *store, SeShared *shared)
+{
+	LogView		view;
+	int64		start = shared == NULL ? 0 : (int64) pg_atomic_read_u64(&shared->complete);
+	int64		top;
+
+	start = Max(start, se_control_read(store, SE_CONTROL_FLOOR, SnapshotSelf));
+	start = Max(start, se_control_read_settled(store, SE_CONTROL_ANCHOR));
+	open_view(&view, store, SnapshotSelf);
+	start = find_start(&view, start, &top);
+	start = walk(&view, start, true, PG_INT64_MAX);
+	close_view(&view);
+	return start;
+}
+
+/*
  * Give the stamp for a batch about to be written: a number up to which the
  * log is complete, not far behind the truth.  The caller has locked the store
  * and has not taken the batch's number yet.

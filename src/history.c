@@ -24,6 +24,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "miscadmin.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -127,64 +128,80 @@ same_name(const pg_uuid_t * a, const pg_uuid_t * b)
 }
 
 /*
- * Make up a history to follow what is in the log by now.  Others may be doing
- * the same; the registry takes the first.
- */
-static void
-make_history(const SeStore *store, SeHistory *history)
-{
-	Notes		notes;
-	SeHistory	newest = {0};
-	SeFrontier	found;
-
-	PushActiveSnapshot(GetLatestSnapshot());
-	open_notes(&notes, store, GetActiveSnapshot());
-	(void) next_note(&notes, &newest);
-	close_notes(&notes);
-	se_frontier_read(store, GetActiveSnapshot(), &found);
-	PopActiveSnapshot();
-
-	history->ordinal = newest.ordinal + 1;
-	history->follows = found.frontier;
-	history->name = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
-}
-
-/*
- * Tell whether this transaction need not note the history: it has done so
- * itself, or somebody has whose transaction has ended, which is remembered.
- * SnapshotSelf shows just that.
+ * Read the newest note by now; false if there is none.  SnapshotSelf takes no
+ * predicate locks, with which serializable writers would fail each other.
+ * *is_own tells whether this transaction made it.
  */
 static bool
-is_noted(const SeStore *store, SeShared *shared, const SeHistory *history)
+read_newest(const SeStore *store, SeHistory *newest, bool *is_own)
 {
 	Notes		notes;
-	SeHistory	newest;
 	bool		found;
 
+	memset(newest, 0, sizeof(SeHistory));
 	open_notes(&notes, store, SnapshotSelf);
-	found = next_note(&notes, &newest) && same_name(&newest.name, &history->name);
-	if (found && !is_own_note(&notes))
-		pg_atomic_write_u32(&shared->history_noted, 1);
+	found = next_note(&notes, newest);
+	*is_own = found && is_own_note(&notes);
 	close_notes(&notes);
 	return found;
+}
+
+/* Make up a history to follow the newest one, and what is in the log by now. */
+static void
+make_history(const SeStore *store, SeShared *shared, const SeHistory *newest, SeHistory *history)
+{
+	history->ordinal = newest->ordinal + 1;
+	history->follows = se_frontier_settled(store, shared);
+	history->name = *DatumGetUUIDP(DirectFunctionCall1(gen_random_uuid, (Datum) 0));
 }
 
 /*
  * Find the history that batches written now belong to, or begin it; true if
  * it has to be noted with the batch.  For whoever is about to write to the log,
  * before taking a number.  The caller has locked the store.
+ *
+ * Others may be doing the same; the registry takes the first.  One that was
+ * made up by somebody who did not get to note it can have been overtaken by the
+ * notes of a restore: batches would be taken for those of a restored history.
+ * Then another one is made up in its place.
+ *
+ * shared is NULL if there is no entry for the store, and so no other writer:
+ * the history is for this transaction alone.
  */
 bool
 se_history_begin(const SeStore *store, SeShared *shared, SeHistory *history)
 {
-	if (pg_atomic_read_u32(&shared->history_noted) != 0 || !OidIsValid(store->histories))
+	SeHistory	newest;
+	bool		is_own;
+	bool		found;
+
+	if (!OidIsValid(store->histories))
 		return false;
-	if (!se_registry_history(shared, history))
+	if (shared == NULL)
 	{
-		make_history(store, history);
-		se_registry_propose_history(shared, history);
+		(void) read_newest(store, &newest, &is_own);
+		make_history(store, NULL, &newest, history);
+		return true;
 	}
-	return !is_noted(store, shared, history);
+	if (pg_atomic_read_u32(&shared->history_noted) != 0)
+		return false;
+	for (;;)
+	{
+		SeHistory	next;
+		bool		begun = se_registry_history(shared, history);
+
+		found = read_newest(store, &newest, &is_own);
+		if (begun && (!found || newest.ordinal < history->ordinal ||
+					  same_name(&newest.name, &history->name)))
+			break;
+		make_history(store, shared, &newest, &next);
+		se_registry_propose_history(shared, history, &next);
+	}
+	if (!found || newest.ordinal < history->ordinal)
+		return true;
+	if (!is_own)
+		pg_atomic_write_u32(&shared->history_noted, 1);
+	return false;
 }
 
 /* SQL: note a history. */
@@ -279,6 +296,28 @@ find_history(const SeStore *store, const pg_uuid_t * name, int64 *end)
 	}
 	close_notes(&notes);
 	return found;
+}
+
+/*
+ * Show all notes in the active snapshot, from the newest to the oldest.  The
+ * caller has locked the store.
+ */
+void
+se_history_visit(const SeStore *store, SeHistoryVisitor visit, void *arg)
+{
+	Notes		notes;
+	SeHistory	note;
+	bool		isnull;
+
+	if (!OidIsValid(store->histories))
+		return;
+	open_notes(&notes, store, GetActiveSnapshot());
+	while (next_note(&notes, &note))
+	{
+		CHECK_FOR_INTERRUPTS();
+		visit(&note, DatumGetInt64(slot_getattr(notes.slot, HISTORY_SEQUENCE_NUMBER, &isnull)), arg);
+	}
+	close_notes(&notes);
 }
 
 /* Raise SE004. */

@@ -74,6 +74,7 @@ reset_shared(SeShared *shared, Oid database, Oid log)
 	pg_atomic_write_u64(&shared->wake_from, 0);
 	pg_atomic_write_u64(&shared->announced, 0);
 	pg_atomic_write_u64(&shared->due, 0);
+	pg_atomic_write_u64(&shared->looks, 0);
 	pg_atomic_write_u32(&shared->retry_delay, 0);
 	pg_write_barrier();
 	pg_atomic_write_u32(&shared->log, log);
@@ -92,6 +93,7 @@ init_shared(SeShared *shared)
 	pg_atomic_init_u64(&shared->wake_from, 0);
 	pg_atomic_init_u64(&shared->announced, 0);
 	pg_atomic_init_u64(&shared->due, 0);
+	pg_atomic_init_u64(&shared->looks, 0);
 	pg_atomic_init_u32(&shared->requested, 0);
 	pg_atomic_init_u32(&shared->rule_changed, 0);
 	pg_atomic_init_u32(&shared->worker, 0);
@@ -319,17 +321,16 @@ se_registry_history(SeShared *shared, SeHistory *history)
 }
 
 /*
- * Make a history that of a store, unless somebody came first: then take that
- * one.
+ * Make a history that of a store, in place of another one, whose ordinal is 0
+ * if there was none; unless somebody came first.
  */
 void
-se_registry_propose_history(SeShared *shared, SeHistory *history)
+se_registry_propose_history(SeShared *shared, const SeHistory *old, const SeHistory *history)
 {
 	LWLockAcquire(se_registry->lock, LW_EXCLUSIVE);
-	if (shared->history.ordinal == 0)
+	if (shared->history.ordinal == 0 ||
+		(old->ordinal != 0 && memcmp(&shared->history.name, &old->name, sizeof(pg_uuid_t)) == 0))
 		shared->history = *history;
-	else
-		*history = shared->history;
 	LWLockRelease(se_registry->lock);
 }
 

@@ -84,6 +84,9 @@ typedef struct SeShared
 	 */
 	pg_atomic_uint64 due;
 
+	/* How often the worker began to look for holes.  Written by the worker. */
+	pg_atomic_uint64 looks;
+
 	/* Is there work for the worker?  Set by anyone, cleared by the worker. */
 	pg_atomic_uint32 requested;
 
@@ -122,7 +125,8 @@ extern SeShared *se_registry_try_attach(Oid log);
 extern SeShared *se_registry_find(Oid log);
 extern SeShared *se_registry_of_database(void);
 extern bool se_registry_history(SeShared *shared, SeHistory *history);
-extern void se_registry_propose_history(SeShared *shared, SeHistory *history);
+extern void se_registry_propose_history(SeShared *shared, const SeHistory *old,
+										const SeHistory *history);
 extern void se_registry_raise(pg_atomic_uint64 *variable, uint64 value);
 
 extern void se_registry_publish(SeShared *shared, uint64 bound);

@@ -70,12 +70,14 @@ static SeStore current_store;
 static bool current_store_valid = false;
 static MemoryContext current_store_context = NULL;
 
-/* Forget the store when one of its relations changes. */
+/*
+ * Forget the store when one of its relations changes.  The update that brings
+ * store_histories changes the other tables, too: they get triggers.
+ */
 static void
 forget_relation(Datum arg, Oid relid)
 {
-	/* A table that is missing may be this one. */
-	if (relid == InvalidOid || !OidIsValid(current_store.histories) ||
+	if (relid == InvalidOid ||
 		relid == current_store.kv || relid == current_store.log ||
 		relid == current_store.control || relid == current_store.retention ||
 		relid == current_store.histories || relid == current_store.sequence)

@@ -52,4 +52,17 @@ my $hole = leave_hole($session{third});
 is(wait_complete($session{third}), $hole + 1, 'and its holes are filled');
 is(value($session{second}, q{SELECT store_put('a', '1')}), 3, 'the second one goes on');
 
+# A2: a crash leaves a hole in the one that does not get a place afterwards.
+my $open = session($node, 'third');
+$open->do('BEGIN');
+$hole = value($open, q{SELECT store_put('open', '')});
+my $above = value($session{third}, q{SELECT store_put('above', '')});
+$node->append_conf('postgresql.conf', 'storeengine.max_databases = 1');
+crash($node);
+%session = map { $_ => session($node, $_) } qw(second third);
+is(failure($session{second}, q{SELECT store_put('a', '1')}), '', 'another one comes first');
+is(failure($session{third}, q{SELECT store_put('a', '1')}), '53400', 'there is no place for it');
+is(wait_complete($session{third}), $above, 'its hole is filled all the same');
+is_deeply([ verify($session{third}) ], [], 'store_verify() finds nothing');
+
 done_testing();

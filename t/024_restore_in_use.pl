@@ -15,11 +15,17 @@ my $node = store_node('main');
 my $folder = PostgreSQL::Test::Utils::tempdir;
 my @connect = ('-h', $node->host, '-p', $node->port);
 my $session = session($node);
-my $writer = session($node);
+my $writer;
+
+# Two histories: whoever begins one too early is overtaken by the second.
+$session->do(q{SELECT store_put('former', '1')});
+$node->restart;
+$session = session($node);
+$writer = session($node);
 
 # A log of which the remaining part was written while batch 101 was open: none
 # of it vouches for more than batch 100.
-$session->do(q{SELECT store_put('a', '1')}) for 1 .. 100;
+$session->do(q{SELECT store_put('a', '1')}) for 2 .. 100;
 $writer->do('BEGIN');
 $writer->do(q{SELECT store_put('long', '1')});
 $session->do(q{SELECT store_put('a', '2')}) for 1 .. 50;
@@ -32,7 +38,7 @@ ok(run_log([ 'pg_dump', @connect, '-Fc', '-f', "$folder/dump", 'postgres' ]), 'd
 $session->do('CREATE DATABASE restored');
 my $restored = session($node, 'restored');
 $restored->do('CREATE EXTENSION storeengine');
-for my $table (qw(store_kv store_batch_log store_control store_sequence))
+for my $table (qw(store_kv store_batch_log store_control store_histories store_sequence))
 {
 	ok( run_log([ 'pg_restore', @connect, '-e', '--data-only', '-t', $table, '-d', 'restored',
 				"$folder/dump" ]),
@@ -52,6 +58,13 @@ is(wait_complete($restored), $hole + 1, 'holes are filled');
 is(join("\n", problems(snapshot($restored))), '', 'and nothing else is');
 # A4
 cmp_ok($hole, '>', $current, 'the numbers go on');
+# F8: what it writes is in a history of its own, not in that which was restored
+# on top of the one it was about to begin.
+my $history = value($session, 'SELECT store_history()');
+my $read = "SELECT * FROM store_read_log(?, since_history => '$history')";
+is($restored->do($read, undef, $current) > 0, 1, 'a cursor from the origin is good up to the dump');
+is(failure($restored, $read =~ s/\?/$hole/r), 'SE004', 'and not beyond');
+is(value($restored, 'SELECT max(ordinal) FROM store_histories'), 3, 'after the two of the origin');
 is_deeply([ verify($restored) ], [], 'store_verify() finds nothing');
 
 done_testing();

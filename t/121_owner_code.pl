@@ -52,8 +52,14 @@ $joe->do(
 	  CREATE FUNCTION joe.spy_trigger() RETURNS trigger LANGUAGE plpgsql AS $$
 	  BEGIN PERFORM joe.spy(tg_argv[0]); RETURN coalesce(new, old); END $$;
 	  CREATE DOMAIN joe.spied AS integer CHECK (joe.spy('domain'));
+	  CREATE TRIGGER noted BEFORE INSERT OR DELETE ON store_histories FOR EACH ROW EXECUTE FUNCTION joe.spy_trigger('history')});
 
-	  CREATE INDEX ON store_batch_log (joe.spy_immutable('index', stable));
+# The history is noted for whoever writes first, here a superuser.
+$admin->do(q{SELECT store_put('first', '')});
+is(calls(), 'history', 'noting the history calls what hangs on it');
+
+$joe->do(
+	q{CREATE INDEX ON store_batch_log (joe.spy_immutable('index', stable));
 	  CREATE INDEX ON store_batch_log (stable) WHERE joe.spy_immutable('predicate', stable) > 0;
 	  CREATE STATISTICS joe.spied ON (joe.spy_immutable('statistics', stable)), written_at FROM store_batch_log;
 	  ALTER TABLE store_batch_log ADD COLUMN by_default boolean, ADD COLUMN by_domain joe.spied DEFAULT 1,
@@ -65,7 +71,6 @@ $joe->do(
 	  CREATE RULE also AS ON DELETE TO store_batch_log DO ALSO SELECT joe.spy('rule');
 	  ALTER TABLE store_control ADD COLUMN by_default boolean DEFAULT joe.spy('control default');
 	  CREATE TRIGGER control BEFORE INSERT OR DELETE ON store_control FOR EACH ROW EXECUTE FUNCTION joe.spy_trigger('control');
-	  CREATE TRIGGER noted BEFORE INSERT OR DELETE ON store_histories FOR EACH ROW EXECUTE FUNCTION joe.spy_trigger('history');
 	  ALTER TABLE store_retention ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 	  CREATE POLICY spied ON store_retention USING (joe.spy('policy'))});
 
