@@ -44,3 +44,4 @@ SELECT store_probe_regex('\x{}', '');
 SELECT store_probe_regex('a{2,70000}', '');
 SELECT store_probe_regex('a{70000}', '');
 SELECT store_probe_regex('a{99999999999999999999}', '');
+DROP FUNCTION store_probe_regex;

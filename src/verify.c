@@ -30,6 +30,7 @@
 #include "utils/tuplestore.h"
 #include "utils/wait_event.h"
 
+#include "history.h"
 #include "registry.h"
 #include "sequencer.h"
 #include "verify.h"
@@ -60,6 +61,7 @@ static const char *const check_names[SE_CHECKS] = {
 	[SE_CHECK_PAYLOAD] = "payload",
 	[SE_CHECK_STAMPS] = "stamps",
 	[SE_CHECK_FLOOR] = "floor",
+	[SE_CHECK_HISTORIES] = "histories",
 	[SE_CHECK_SEQUENCE] = "sequence",
 	[SE_CHECK_PAIRS] = "pairs",
 	[SE_CHECK_NUMBERS] = "numbers",
@@ -251,6 +253,50 @@ check_floor(SeVerification *verification)
 						 (long long) verification->bytes);
 }
 
+/* A walk along the notes of histories. */
+typedef struct NoteWalk
+{
+	SeVerification *verification;
+	SeHistory	newer;			/* the last one looked at, ordinal 0 for none */
+} NoteWalk;
+
+/* See whether a note fits the one looked at before, and the log. */
+static void
+check_note(const SeHistory *history, int64 number, void *arg)
+{
+	NoteWalk   *walk = arg;
+	SeVerification *verification = walk->verification;
+	const SeHistory *newer = &walk->newer;
+	bool		same_name = memcmp(&history->name, &newer->name, sizeof(pg_uuid_t)) == 0;
+	bool		same = same_name && history->follows == newer->follows;
+
+	verification->checks[SE_CHECK_HISTORIES].checked++;
+	if (history->follows < 0 || history->follows >= number ||
+		history->follows > verification->found.frontier)
+		se_verify_report(verification, SE_CHECK_HISTORIES, number, NULL,
+						 "The batch is noted to begin a history after batch %lld, up to which the log was not complete then.",
+						 (long long) history->follows);
+	if (newer->ordinal == history->ordinal && !same)
+		se_verify_report(verification, SE_CHECK_HISTORIES, number, NULL,
+						 "The notes of history number %lld differ.",
+						 (long long) history->ordinal);
+	if (newer->ordinal > history->ordinal &&
+		(same_name || history->follows > newer->follows))
+		se_verify_report(verification, SE_CHECK_HISTORIES, number, NULL,
+						 "History number %lld does not come before history number %lld, as they are noted.",
+						 (long long) history->ordinal, (long long) newer->ordinal);
+	walk->newer = *history;
+}
+
+/* See whether the notes of histories make sense. */
+static void
+check_histories(SeVerification *verification)
+{
+	NoteWalk	walk = {verification, {0}};
+
+	se_history_visit(verification->store, check_note, &walk);
+}
+
 /* See whether numbers will go on above those there are. */
 static void
 check_sequence(SeVerification *verification)
@@ -311,13 +357,25 @@ wait_for_worker(SeVerification *verification, SeShared *shared)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Wait until every number below limit is decided or held; report what stays. */
+/* Say why a check was not done. */
+static void
+skip(SeVerification *verification, SeCheckId id, char *reason)
+{
+	verification->checks[id].skipped = true;
+	verification->checks[id].note = reason;
+}
+
+/*
+ * Wait until every number below limit is decided or held; report what stays,
+ * unless the worker did not get to look at it.
+ */
 static void
 await_decisions(SeVerification *verification, SeShared *shared, int64 limit)
 {
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PATIENCE_MS);
 	int			room = SE_MAX_FINDINGS + 1;
 	int64	   *numbers = palloc(room * sizeof(int64));
+	uint64		looks = pg_atomic_read_u64(&shared->looks);
 	int			count;
 
 	while ((count = list_undecided(verification, shared, limit, numbers, room)) > 0)
@@ -327,18 +385,14 @@ await_decisions(SeVerification *verification, SeShared *shared, int64 limit)
 			break;
 		wait_for_worker(verification, shared);
 	}
-	for (int i = 0; i < count; i++)
-		se_verify_report(verification, SE_CHECK_NUMBERS, numbers[i], NULL,
-						 "The batch is missing, no writer holds its number, and the background worker does not fill it.");
+	if (count > 0 && pg_atomic_read_u64(&shared->looks) == looks)
+		skip(verification, SE_CHECK_NUMBERS,
+			 "Numbers are missing above the current one, and the background worker has not come to look at them: it is busy, or fails, or a table is locked.");
+	else
+		for (int i = 0; i < count; i++)
+			se_verify_report(verification, SE_CHECK_NUMBERS, numbers[i], NULL,
+							 "The batch is missing, no writer holds its number, and the background worker does not fill it.");
 	pfree(numbers);
-}
-
-/* Say why a check was not done. */
-static void
-skip(SeVerification *verification, SeCheckId id, char *reason)
-{
-	verification->checks[id].skipped = true;
-	verification->checks[id].note = reason;
 }
 
 /*
@@ -391,6 +445,7 @@ verify(SeVerification *verification)
 	se_verify_pairs(verification);
 	SPI_finish();
 	check_floor(verification);
+	check_histories(verification);
 	check_sequence(verification);
 	check_numbers(verification);
 }

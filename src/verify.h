@@ -19,6 +19,7 @@ typedef enum SeCheckId
 	SE_CHECK_PAYLOAD,			/* and can be decoded */
 	SE_CHECK_STAMPS,			/* what batches say of others is true */
 	SE_CHECK_FLOOR,				/* what is noted of pruned ones is, too */
+	SE_CHECK_HISTORIES,			/* they follow each other */
 	SE_CHECK_SEQUENCE,			/* numbers go on above the log */
 	SE_CHECK_PAIRS,				/* the table is what the log says */
 	SE_CHECK_NUMBERS,			/* no number is left undecided */

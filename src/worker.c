@@ -184,6 +184,8 @@ serve_store(const SeStore *store)
 {
 	SeSurvey	survey;
 
+	if (served != NULL)
+		pg_atomic_fetch_add_u64(&served->looks, 1);
 	se_filler_survey(store, &survey);
 
 	/* It has an entry by now, which is to be ours before we act on it. */

@@ -5,6 +5,7 @@
 use strict;
 use warnings;
 
+use DBD::Pg ':async';
 use FindBin;
 use lib $FindBin::RealBin;
 use PostgreSQL::Test::Utils;
@@ -130,6 +131,23 @@ $session->do(q{SET statement_timeout = '200ms'});
 is(failure($session, 'SELECT * FROM store_verify()'), '57014', 'cancelled while waiting');
 $session->do('RESET statement_timeout');
 
+# A store with a hole that the worker cannot come to look at, as a table is locked.
+$session->do('CREATE DATABASE locked');
+my ($holder, $locker, $verifier) = map { session($node, 'locked') } 1 .. 3;
+$verifier->do('CREATE EXTENSION storeengine');
+$holder->do('BEGIN');
+$holder->do(q{SELECT store_put('undone', '')});
+$verifier->do(q{SELECT store_put('done', '')});
+$locker->do('BEGIN');
+$locker->do('LOCK TABLE store_kv IN SHARE MODE', { pg_async => PG_ASYNC });
+wait_until('the lock is waited for',
+	sub { value($session, 'SELECT true FROM pg_locks WHERE pid = ? AND NOT granted', $locker->{pg_pid}) });
+$holder->do('ROLLBACK');
+$locker->pg_result;
+my $skipped = $verifier->prepare(q{SELECT concat_ws('|', check_name, result, detail) FROM store_verify() WHERE result <> 'ok'},
+	{ pg_async => PG_ASYNC });
+$skipped->execute;
+
 my $start = time;
 my $notices = '';
 my $found;
@@ -149,6 +167,14 @@ is( $found,
 	'numbers that nobody writes');
 like($notices, qr/NOTICE:  waiting for the background worker to fill holes/, 'it tells what it is doing');
 cmp_ok($time, '>=', 10, 'it waits for the worker');
+$verifier->pg_result;
+is(join("\n", map { $_->[0] } @{ $skipped->fetchall_arrayref }),
+	'numbers|skipped|Numbers are missing above the current one, and the background worker has not come to look at them:'
+	  . ' it is busy, or fails, or a table is locked.',
+	'a worker that is kept away is no problem of the store');
+$locker->do('COMMIT');
+is(wait_complete($verifier), 2, 'it comes afterwards');
+is_deeply([ verify($verifier) ], [], 'and then all is well');
 
 # Once the worker can it fills them, and what the one was is lost.
 $session->do('DROP TRIGGER refuse ON store_batch_log');
