@@ -99,6 +99,7 @@ emit(Feed *feed, int64 number, const char *op, const SeEntry *entry, bool has_va
 	bool		nulls[FEED_COLUMNS] = {false};
 
 	Assert(entry != NULL || !has_value);
+	CHECK_FOR_INTERRUPTS();
 	values[FEED_SEQUENCE_NUMBER] = Int64GetDatum(number);
 	values[FEED_OP] = CStringGetTextDatum(op);
 	values[FEED_KEY] = se_bytea_datum(entry->key, entry->key_len);
