@@ -215,11 +215,11 @@ sub settings
 	return map { "SET LOCAL $_" } map { pick(@settings) } 1 .. pick(0, 0, 1, 2);
 }
 
-# Make a call in a transaction; its SQLSTATE.
+# Make a call in a transaction; its SQLSTATE and the message.
 sub attempt
 {
 	my ($session, @statements) = @_;
-	my $state = '';
+	my ($state, $message) = ('', '');
 
 	# a wait may take forever, and so may a pattern
 	$session->do('BEGIN');
@@ -230,6 +230,7 @@ sub attempt
 		$state = failure($session, $statement);
 		last if $state;
 	}
+	$message = $session->errstr if $state;
 	if ("@statements" =~ /store_set_retention|store_prune/ && chance(0.8))
 	{
 		$session->do('ROLLBACK');
@@ -237,9 +238,10 @@ sub attempt
 	else
 	{
 		$state ||= failure($session, 'COMMIT');
+		$message ||= $session->errstr if $state;
 		$session->do('ROLLBACK') if $state;
 	}
-	return $state;
+	return ($state, $message);
 }
 
 # What a session of random calls comes to: dies of what must not happen.
@@ -255,11 +257,11 @@ sub fuzz
 	for my $i (1 .. $calls)
 	{
 		my @statements = (settings(), call(@{ pick(@routines) }));
-		my $state = attempt($session, @statements);
+		my ($state, $message) = attempt($session, @statements);
 		my $what = join "; ", map { length > 3000 ? substr($_, 0, 3000) . '...' : $_ } @statements;
 
 		$states{ $state || 'fine' }++;
-		die "call $i: $state " . ($session->errstr // '') . ": $what\n" if $state =~ /^(?:XX|08|$)/ && $state ne '';
+		die "call $i: $state, $message: $what\n" if $state =~ /^(?:XX|08)/;
 		next unless $state;
 		$session->do(q{SELECT store_put($1, $2)}, undef, "alive $number", "$i");
 		die "after call $i the store does not work: $what\n"
