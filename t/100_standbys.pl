@@ -78,7 +78,7 @@ for my $part (1 .. 2)
 	if ($part == 1)
 	{
 		$_->disconnect for values %reader;
-		$_->restart('fast') for @standbys;
+		$_->restart for @standbys;
 		next;
 	}
 
