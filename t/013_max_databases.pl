@@ -52,17 +52,23 @@ my $hole = leave_hole($session{third});
 is(wait_complete($session{third}), $hole + 1, 'and its holes are filled');
 is(value($session{second}, q{SELECT store_put('a', '1')}), 3, 'the second one goes on');
 
-# A2: a crash leaves a hole in the one that does not get a place afterwards.
-my $open = session($node, 'third');
-$open->do('BEGIN');
-$hole = value($open, q{SELECT store_put('open', '')});
-my $above = value($session{third}, q{SELECT store_put('above', '')});
+# A2: a crash leaves holes in both, of which one does not get a place afterwards.
+my (%above, @open);
+for my $name (qw(second third))
+{
+	my $open = session($node, $name);
+	push @open, $open;
+	$open->do('BEGIN');
+	$open->do(q{SELECT store_put('open', '')});
+	$above{$name} = value($session{$name}, q{SELECT store_put('above', '')});
+	push @open, $open;
+}
 $node->append_conf('postgresql.conf', 'storeengine.max_databases = 1');
 crash($node);
 %session = map { $_ => session($node, $_) } qw(second third);
-is(failure($session{second}, q{SELECT store_put('a', '1')}), '', 'another one comes first');
-is(failure($session{third}, q{SELECT store_put('a', '1')}), '53400', 'there is no place for it');
-is(wait_complete($session{third}), $above, 'its hole is filled all the same');
-is_deeply([ verify($session{third}) ], [], 'store_verify() finds nothing');
+is(wait_complete($session{$_}), $above{$_}, "the hole of the $_ is filled") for qw(second third);
+is_deeply([ sort map { failure($_, q{SELECT store_put('a', '1')}) } values %session ],
+	[ '', '53400' ], 'though there is no place for one of them');
+is_deeply([ verify($session{$_}) ], [], "store_verify() finds nothing in the $_") for qw(second third);
 
 done_testing();
