@@ -23,7 +23,6 @@ done
 project=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 area=    # the folder that open_area() has chosen
 bindir=  # the programs of the chosen PostgreSQL
-prefix=  # where copy_installation() has put its copy
 socket=  # the folder of the server's socket
 private_port=5432 # only names the socket; no server here listens on a network
 
@@ -138,6 +137,32 @@ without_default_cluster() (
 	"$@"
 )
 
+# Our history may belong to another account than root.
+our_git() {
+	git -c safe.directory="$project" -C "$project" "$@" 2>/dev/null
+}
+
+# The commit of version 1.0: its tag, or the last one with that version in the
+# control file.  False if there is neither.
+released_commit() {
+	local change
+
+	if our_git rev-parse --verify --quiet 'v1.0^{commit}'; then return; fi
+	change=$(our_git log -1 --format=%H -S"default_version = '1.0'" -- storeengine.control)
+	[[ -n $change ]] && our_git rev-parse --verify --quiet "$change^"
+}
+
+# The sources of version 1.0, as a tar archive; fails if there are none.
+released_sources() {
+	local commit
+
+	if [[ -d $project/.released ]]; then
+		tar --create --file=- --directory="$project/.released" .
+	else
+		commit=$(released_commit) && our_git archive "$commit"
+	fi
+}
+
 # Copy the PostgreSQL installation to below a folder, and have PG_CONFIG and
 # bindir mean the copy: what is installed there is in nobody's way.  The programs
 # find all else relative to where they are, so they are really copied; the other
@@ -247,31 +272,6 @@ list_sources() {
 		find . \( -path ./.git -o -path ./.work \) -prune -o \
 			! -type d ! -name '*.o' ! -name '*.bc' ! -name '*.so' -print0
 	fi
-}
-
-# Copy the PostgreSQL installation to below $prefix and have PG_CONFIG mean
-# the copy.  The programs find all else relative to where they are, so they
-# are really copied; the other files are links, in folders of our own.
-copy_installation() {
-	local what original=$PG_CONFIG
-
-	prefix=$area/prefix
-	as_runner mkdir -p "$prefix$bindir"
-	as_runner cp -L -- "$bindir"/* "$prefix$bindir"
-	for what in --pkglibdir --sharedir --pkgincludedir --includedir-server; do
-		copy_as_links "$("$original" "$what")"
-	done
-	PG_CONFIG=$prefix$bindir/pg_config
-	for what in --bindir --pkglibdir --sharedir; do
-		[[ $("$PG_CONFIG" "$what") == "$prefix$("$original" "$what")" ]] ||
-			die "this PostgreSQL cannot be used from a copy: $what of $PG_CONFIG is $("$PG_CONFIG" "$what")"
-	done
-	as_runner find "$prefix" -name 'storeengine*' -type l -delete
-}
-
-copy_as_links() {
-	as_runner mkdir -p "$prefix$1"
-	as_runner cp --recursive --symbolic-link --no-clobber -- "$1/." "$prefix$1"
 }
 
 # ------------------------------------------------------------------ server

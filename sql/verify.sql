@@ -6,7 +6,7 @@ RESET client_min_messages;
 -- The worker fills holes when it gets to it: wait for that, not for a time.
 CREATE FUNCTION pg_temp.reach(wanted bigint) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
-	FOR i IN 1 .. 1000 LOOP
+	FOR i IN 1 .. 18000 LOOP
 		EXIT WHEN store_current_sequence() >= wanted;
 		PERFORM pg_sleep(0.01);
 	END LOOP;

@@ -45,5 +45,6 @@ $session = session($node);
 is(value($session, 'SELECT store_current_sequence()'), $undone + 1, 'the current number stays');
 is(value($session, q{SELECT store_put('a', '3')}), $undone + 2, 'the numbers go on');
 is(join("\n", problems(snapshot($session))), '', 'all is well');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

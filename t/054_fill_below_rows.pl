@@ -38,5 +38,6 @@ is(value($session, 'SELECT store_current_sequence()'), 20, 'the log is complete'
 is(value($session, q{SELECT store_put('a', '1')}), 22, 'what was rolled back is not reused');
 is(wait_complete($session), 22, 'and is filled when there is something above');
 is(value($session, 'SELECT cardinality(store_get_batch(21))'), 0, 'with an empty batch');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

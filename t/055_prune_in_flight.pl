@@ -44,5 +44,6 @@ is(value($quick, "SELECT cardinality(store_get_batch($_))"), 1, "batch $_ can be
 is(put($quick), 6, 'A5: numbers go on');
 is(prune($quick), 3, 'all of them can be pruned');
 is(value($quick, 'SELECT store_current_sequence()'), 6, 'A5: the current number stays');
+is_deeply([ verify($quick) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -33,5 +33,6 @@ $node->append_conf('postgresql.conf', q{shared_preload_libraries = ''});
 crash($node);
 $session = session($node);
 is(value($session, 'SELECT store_current_sequence()'), $hole + 1, 'the filling has survived');
+is_deeply([ verify($session) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -59,5 +59,6 @@ for my $isolation ('REPEATABLE READ', 'SERIALIZABLE')
 }
 wait_complete($other);
 is(join("\n", problems(snapshot($other))), '', 'all is well');
+is_deeply([ verify($other) ], [], 'store_verify() finds nothing');
 
 done_testing();

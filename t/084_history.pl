@@ -127,5 +127,6 @@ is(failure($elsewhere, "SELECT * FROM store_read_log($last + 1, since_history =>
 is(refusal($last + 1, value($elsewhere, 'SELECT store_history()')),
 	'SE004', 'and the other way round');
 is_deeply([ advance($session, $last + 1, $fourth) ], [ $last + 1, $fourth ], 'the first goes on');
+is_deeply([ verify($_) ], [], 'store_verify() finds nothing') for $session, $elsewhere;
 
 done_testing();

@@ -59,7 +59,7 @@ sub start_process
 
 	return fork_client(
 		sub {
-			srand($seed + $$);
+			srand($seed + unpack '%32C*', "$round $name");
 			my %me = (name => $name, round => $round, turn => 0, session => session($node));
 			$me{session}->do("SET application_name = 'load'");
 			# That the ledger is there says that the process is connected.
@@ -80,7 +80,7 @@ sub turn
 
 	my ($state, $error) = ($me->{session}->state, $@);
 	# 22000 is what DBD::Pg says when the server says nothing.
-	return 0 if $state =~ /^(08|57P0[12]|22000|S8)/;
+	return 0 if $state =~ /^(08|57P0[12]|S8)/ || ($state eq '22000' && !$me->{session}->ping);
 	$me->{note}->('error', $state, $error) if $state ne '40P01';
 	$me->{note}->('undone', @{ $me->{open} });
 	return eval { $me->{session}->do('ROLLBACK'); 1 };

@@ -56,7 +56,7 @@ sub start_process
 
 	return fork_client(
 		sub {
-			srand($seed + $$);
+			srand($seed + unpack '%32C*', "$round $name");
 			my $session = session($node);
 			$session->do("SET application_name = 'load'");
 			sysopen my $ledger, "$ledgers/$name", O_WRONLY | O_CREAT | O_APPEND or die $!;
@@ -65,7 +65,7 @@ sub start_process
 			1 while eval { $work->($session, $note, join('.', $round, $name, ++$turn)); 1 };
 			# 22000 is what DBD::Pg says when the server says nothing.
 			$note->('error', $session->state, $@)
-			  unless $session->state =~ /^(08|57P0[12]|22000|S8)/;
+			  unless $session->state =~ /^(08|57P0[12]|S8)/ || ($session->state eq '22000' && !$session->ping);
 		});
 }
 

@@ -94,7 +94,9 @@ sub have_launcher_work
 		my $hole = leave_hole($other);
 		wait_until('the hole is filled', sub { value($other, 'SELECT store_current_sequence()') > $hole });
 	}
-	value($others[0], 'SELECT pg_terminate_backend(?)', worker_pid($others[0]));
+	my $pid = wait_until('there is a worker',
+		sub { value($others[0], q{SELECT store_put('a', '1')}); worker_pid($others[0]) });
+	value($others[0], 'SELECT pg_terminate_backend(?)', $pid) or die 'the worker was not there';
 	wait_until('the workers have left', sub { !grep { worker_pid($_) } @others[1, 2] });
 }
 
