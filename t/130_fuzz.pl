@@ -16,7 +16,7 @@ use Test::More;
 
 my $sources = abs_path("$FindBin::RealBin/../test/fuzz");
 my $folder = PostgreSQL::Test::Utils::tempdir;
-my $seconds = $ENV{STORE_TEST_LONG} ? 300 : 2;
+my $seconds = $ENV{STORE_TEST_LONG} ? 300 : 1;
 
 # The path of a file that a compiler brings, '' if it does not.
 sub compiler_file

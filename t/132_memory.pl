@@ -127,6 +127,6 @@ takes('store_delete_batch', 'the most entries', "SELECT store_delete_batch(empti
 my ($one_more, $wide) = ($entries + 1, 3 * $batch * $megabyte);
 refused('store_put_batch', 'too many entries', "empties($one_more), empties($one_more)");
 refused('store_delete_batch', 'too many entries', "empties($one_more)");
-refused('store_put', 'a value that is too large', "''::bytea, decode(repeat('00', $wide), 'hex')");
+refused('store_put', 'a value that is too large', "''::bytea, convert_to(repeat('v', $wide), 'UTF8')");
 refused('store_put_request', 'lengths of 2 GB', q{'\x0affffffff0712ffffffff07'::bytea}, '22P03');
 done_testing();
