@@ -44,4 +44,5 @@ SELECT store_probe_regex('\x{}', '');
 SELECT store_probe_regex('a{2,70000}', '');
 SELECT store_probe_regex('a{70000}', '');
 SELECT store_probe_regex('a{99999999999999999999}', '');
-DROP FUNCTION store_probe_regex;
+
+DROP FUNCTION store_probe_regex, store_probe_group;
