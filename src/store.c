@@ -39,30 +39,30 @@ typedef struct Column
 {
 	const char *table;
 	size_t		relation;		/* where in SeStore the table is */
-	AttrNumber	number;
 	const char *name;
 	Oid			type;
+	AttrNumber	number;
 	bool		not_null;
 } Column;
 
 static const Column columns[] = {
-	{"store_kv", offsetof(SeStore, kv), 1, "key", BYTEAOID, true},
-	{"store_kv", offsetof(SeStore, kv), 2, "value", BYTEAOID, true},
-	{"store_batch_log", offsetof(SeStore, log), 1, "sequence_number", INT8OID, true},
-	{"store_batch_log", offsetof(SeStore, log), 2, "stable", INT8OID, true},
-	{"store_batch_log", offsetof(SeStore, log), 3, "written_at", TIMESTAMPTZOID, true},
-	{"store_batch_log", offsetof(SeStore, log), 4, "payload", BYTEAOID, true},
-	{"store_batch_log", offsetof(SeStore, log), 5, "deleted_keys", BYTEAOID, false},
-	{"store_control", offsetof(SeStore, control), 1, "item", NAMEOID, true},
-	{"store_control", offsetof(SeStore, control), 2, "number", INT8OID, true},
-	{"store_control", offsetof(SeStore, control), 3, "bytes", INT8OID, true},
-	{"store_control", offsetof(SeStore, control), 4, "noted_at", TIMESTAMPTZOID, true},
-	{"store_retention", offsetof(SeStore, retention), 1, "singleton", BOOLOID, true},
-	{"store_retention", offsetof(SeStore, retention), 2, "rule", JSONBOID, true},
-	{"store_histories", offsetof(SeStore, histories), 1, "ordinal", INT8OID, true},
-	{"store_histories", offsetof(SeStore, histories), 2, "sequence_number", INT8OID, true},
-	{"store_histories", offsetof(SeStore, histories), 3, "history", UUIDOID, true},
-	{"store_histories", offsetof(SeStore, histories), 4, "follows", INT8OID, true}
+	{"store_kv", offsetof(SeStore, kv), "key", BYTEAOID, 1, true},
+	{"store_kv", offsetof(SeStore, kv), "value", BYTEAOID, 2, true},
+	{"store_batch_log", offsetof(SeStore, log), "sequence_number", INT8OID, 1, true},
+	{"store_batch_log", offsetof(SeStore, log), "stable", INT8OID, 2, true},
+	{"store_batch_log", offsetof(SeStore, log), "written_at", TIMESTAMPTZOID, 3, true},
+	{"store_batch_log", offsetof(SeStore, log), "payload", BYTEAOID, 4, true},
+	{"store_batch_log", offsetof(SeStore, log), "deleted_keys", BYTEAOID, 5, false},
+	{"store_control", offsetof(SeStore, control), "item", NAMEOID, 1, true},
+	{"store_control", offsetof(SeStore, control), "number", INT8OID, 2, true},
+	{"store_control", offsetof(SeStore, control), "bytes", INT8OID, 3, true},
+	{"store_control", offsetof(SeStore, control), "noted_at", TIMESTAMPTZOID, 4, true},
+	{"store_retention", offsetof(SeStore, retention), "singleton", BOOLOID, 1, true},
+	{"store_retention", offsetof(SeStore, retention), "rule", JSONBOID, 2, true},
+	{"store_histories", offsetof(SeStore, histories), "ordinal", INT8OID, 1, true},
+	{"store_histories", offsetof(SeStore, histories), "sequence_number", INT8OID, 2, true},
+	{"store_histories", offsetof(SeStore, histories), "history", UUIDOID, 3, true},
+	{"store_histories", offsetof(SeStore, histories), "follows", INT8OID, 4, true}
 };
 
 /* What was found last; used while valid. */
