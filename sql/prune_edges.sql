@@ -41,8 +41,14 @@ DO $$
 DECLARE
 	told text;
 BEGIN
-	PERFORM store_prune(jsonb_build_object(repeat('long', 1000), 1));
-EXCEPTION WHEN invalid_parameter_value THEN
-	GET STACKED DIAGNOSTICS told = PG_EXCEPTION_DETAIL;
-	RAISE NOTICE '% characters, ending in "%"', length(told), right(told, 30);
+	FOR len IN 990 .. 1030 LOOP
+		BEGIN
+			PERFORM store_prune(jsonb_build_object(repeat('x', len), 1));
+		EXCEPTION WHEN invalid_parameter_value THEN
+			GET STACKED DIAGNOSTICS told = PG_EXCEPTION_DETAIL;
+			IF told <> repeat('x', len) || ' is not a known field.' THEN
+				RAISE NOTICE '% is told as %', len, told;
+			END IF;
+		END;
+	END LOOP;
 END $$;
