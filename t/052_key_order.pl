@@ -69,5 +69,6 @@ for my $pass (1 .. 3)
 	while_holder_has_b("put b c, delete c, pass $pass", $put_bc, $delete_c, 'overtakes');
 	while_holder_has_b("delete b c, delete c, pass $pass", $delete_bc, $delete_c, 'overtakes');
 }
+is_deeply([ verify($reader) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -170,5 +170,6 @@ wait_until('the worker waits for the index', sub {
 $slow->do('COMMIT');
 $locker->do('ROLLBACK');
 check('after the first snapshot');
+is_deeply([ verify($reader) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -43,5 +43,6 @@ for my $end ('ROLLBACK', 'COMMIT')
 	is(wait_complete($quick), $held + 100, "the log is complete after $end");
 	is(join("\n", problems(snapshot($quick))), '', "all is well after $end");
 }
+is_deeply([ verify($quick) ], [], 'store_verify() finds nothing');
 
 done_testing();

@@ -51,5 +51,8 @@ $last = leave_hole($quick) + 1;
 ok(wait_until('the last batch arrives', sub { is_logged($reader, $last) }), 'all arrives');
 wait_until('the log is complete', sub { current() == $last });
 is(join("\n", problems(snapshot($reader))), '', 'all is well');
+is_deeply([ verify($quick) ], [], 'store_verify() finds nothing');
+# Sequences are not replicated.
+is_deeply([ grep { !/^sequence / } verify($reader) ], [], 'nor does it at the subscriber');
 
 done_testing();
