@@ -59,7 +59,7 @@ sub start_process
 
 	return fork_client(
 		sub {
-			srand($seed + unpack '%32C*', "$round $name");
+			srand(hex substr md5_hex("$seed $round $name"), 0, 8);
 			my %me = (name => $name, round => $round, turn => 0, session => session($node));
 			$me{session}->do("SET application_name = 'load'");
 			# That the ledger is there says that the process is connected.

@@ -22,6 +22,7 @@
 use strict;
 use warnings;
 
+use Digest::MD5 qw(md5_hex);
 use Fcntl;
 use FindBin;
 use lib $FindBin::RealBin;
@@ -56,16 +57,17 @@ sub start_process
 
 	return fork_client(
 		sub {
-			srand($seed + unpack '%32C*', "$round $name");
+			srand(hex substr md5_hex("$seed $round $name"), 0, 8);
 			my $session = session($node);
 			$session->do("SET application_name = 'load'");
 			sysopen my $ledger, "$ledgers/$name", O_WRONLY | O_CREAT | O_APPEND or die $!;
 			my $note = sub { syswrite($ledger, "@_\n") or die $! };
 			my $turn = 0;
 			1 while eval { $work->($session, $note, join('.', $round, $name, ++$turn)); 1 };
+			my ($state, $error) = ($session->state, $@);
 			# 22000 is what DBD::Pg says when the server says nothing.
-			$note->('error', $session->state, $@)
-			  unless $session->state =~ /^(08|57P0[12]|S8)/ || ($session->state eq '22000' && !$session->ping);
+			$note->('error', $state, $error)
+			  unless $state =~ /^(08|57P0[12]|S8)/ || ($state eq '22000' && !$session->ping);
 		});
 }
 
