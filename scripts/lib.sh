@@ -152,7 +152,13 @@ released_commit() {
 	[[ -n $change ]] && our_git rev-parse --verify --quiet "$change^"
 }
 
-# The sources of version 1.0, as a tar archive; fails if there are none.
+# Whether the sources of version 1.0 can be had: from a folder .released, or else
+# from the history.
+has_released_sources() {
+	[[ -d $project/.released ]] || released_commit >/dev/null
+}
+
+# These, as a tar archive.
 released_sources() {
 	local commit
 
@@ -269,7 +275,7 @@ list_sources() {
 				if [[ -e $file || -L $file ]]; then printf '%s\0' "$file"; fi
 			done
 	else
-		find . \( -path ./.git -o -path ./.work \) -prune -o \
+		find . \( -path ./.git -o -path ./.work -o -path ./.released \) -prune -o \
 			! -type d ! -name '*.o' ! -name '*.bc' ! -name '*.so' -print0
 	fi
 }
