@@ -67,11 +67,12 @@ $reader->do(
 	sprintf q{CREATE SUBSCRIPTION store CONNECTION 'host=%s port=%d dbname=postgres'
 			  PUBLICATION store WITH (streaming = %s, synchronous_commit = on)},
 	$publisher->host, $publisher->port, $publisher->pg_version >= 16 ? 'parallel' : 'on');
-# Have the writers wait for it, or it would be ever farther behind.
-$publisher->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'store'});
-$publisher->reload;
 wait_until('the tables are copied',
 	sub { value($reader, q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel}) });
+# Have the writers wait for it, or it would be ever farther behind.  Not before:
+# a copy waits for the transactions there are, and they would wait for the copy.
+$publisher->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'store'});
+$publisher->reload;
 
 # From now on only what a subscriber has read is pruned.
 open my $copied, '>', "$folder/copied" or die $!;

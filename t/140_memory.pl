@@ -15,7 +15,7 @@ plan skip_all => 'there is no /proc' unless -r "/proc/$$/status";
 # Caches fill up in the first half of the operations.  In the second, blocks of
 # memory may come and go, and what is used must stay the same, but for noise.
 my $operations = $ENV{STORE_TEST_LONG} ? 1_000_000 : 5_000;
-my %most = (used => 4 * 1024, contexts => 64 * 1024, private => 256 * 1024);
+my %most = (used => 4 * 1024, contexts => 256 * 1024, private => 256 * 1024);
 # A sanitizer takes memory of its own, and keeps what is freed for a while.
 delete $most{private} if $ENV{ASAN_OPTIONS};
 
