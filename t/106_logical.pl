@@ -72,7 +72,13 @@ wait_until('the tables are copied',
 # Have the writers wait for it, or it would be ever farther behind.  Not before:
 # a copy waits for the transactions there are, and they would wait for the copy.
 $publisher->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'store'});
-$publisher->reload;
+# At times the sender does not hear of it at once.
+wait_until(
+	'the writers wait for the copy',
+	sub {
+		$publisher->reload;
+		value($session, q{SELECT bool_or(sync_state = 'sync') FROM pg_stat_replication});
+	});
 
 # From now on only what a subscriber has read is pruned.
 open my $copied, '>', "$folder/copied" or die $!;
