@@ -332,44 +332,46 @@ se_frontier_read(const SeStore *store, Snapshot snapshot, SeFrontier *result)
 }
 
 /*
- * Raise the shared complete number by a walk that sees what has left the proc
- * array by now.  SnapshotSelf shows just that, besides our own rows; it takes
- * no predicate locks, with which serializable writers would fail each other.
+ * Walk from a complete number over what has left the proc array by now, up to
+ * our own rows.  SnapshotSelf shows just that, besides our own; it takes no
+ * predicate locks, with which serializable writers would fail each other.
  */
+static int64
+walk_settled(const SeStore *store, int64 start, int64 limit)
+{
+	LogView		view;
+	int64		top;
+
+	open_view(&view, store, SnapshotSelf);
+	start = find_start(&view, start, &top);
+	start = walk(&view, start, true, limit);
+	close_view(&view);
+	return start;
+}
+
+/* Raise the shared complete number by a walk, which is not to take long. */
 static void
 advance_complete(const SeStore *store, SeShared *shared)
 {
-	LogView		view;
 	int64		start = (int64) pg_atomic_read_u64(&shared->complete);
-	int64		top;
 
 	start = Max(start, se_control_read_settled(store, SE_CONTROL_FLOOR));
-	open_view(&view, store, SnapshotSelf);
-	start = find_start(&view, start, &top);
-	start = walk(&view, start, true, ADVANCE_LIMIT);
-	close_view(&view);
-	se_registry_raise(&shared->complete, start);
+	se_registry_raise(&shared->complete, walk_settled(store, start, ADVANCE_LIMIT));
 }
 
 /*
- * Find how far the log is complete by now, without own rows and without
- * predicate locks.  What this transaction has pruned was complete, too.
- * shared may be NULL.  The caller has locked the store.
+ * Find how far the log is complete by now, without own rows.  What this
+ * transaction has pruned was complete, too.  shared may be NULL.  The caller has
+ * locked the store.
  */
 int64
 se_frontier_settled(const SeStore *store, SeShared *shared)
 {
-	LogView		view;
 	int64		start = shared == NULL ? 0 : (int64) pg_atomic_read_u64(&shared->complete);
-	int64		top;
 
 	start = Max(start, se_control_read(store, SE_CONTROL_FLOOR, SnapshotSelf));
 	start = Max(start, se_control_read_settled(store, SE_CONTROL_ANCHOR));
-	open_view(&view, store, SnapshotSelf);
-	start = find_start(&view, start, &top);
-	start = walk(&view, start, true, PG_INT64_MAX);
-	close_view(&view);
-	return start;
+	return walk_settled(store, start, PG_INT64_MAX);
 }
 
 /*
