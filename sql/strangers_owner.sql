@@ -144,6 +144,7 @@ SELECT change, changed(change) FROM unnest(ARRAY[
 	'CREATE TABLE child () INHERITS (store_batch_log); INSERT INTO child SELECT * FROM store_batch_log',
 	'CREATE TABLE whole (LIKE store_kv) PARTITION BY RANGE (key); ALTER TABLE whole ATTACH PARTITION store_kv DEFAULT',
 -- replaced
+	'ALTER TABLE store_histories RENAME TO old',
 	'ALTER TABLE store_kv RENAME TO old; CREATE TABLE store_kv (LIKE old INCLUDING ALL)',
 	'ALTER TABLE store_kv RENAME TO old; CREATE TABLE store_kv (key bytea PRIMARY KEY, value bigint); INSERT INTO store_kv VALUES (''a'', 42)',
 	'ALTER TABLE store_batch_log RENAME TO old; CREATE TABLE store_batch_log (sequence_number bigint PRIMARY KEY)',

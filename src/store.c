@@ -68,6 +68,9 @@ static const Column columns[] = {
 /* What was found last; used while valid. */
 static SeStore current_store;
 static bool current_store_valid = false;
+
+/* How often it has been looked up. */
+static uint64 lookups = 0;
 static MemoryContext current_store_context = NULL;
 
 /*
@@ -105,9 +108,12 @@ prepare_session(void)
 	CacheRegisterSyscacheCallback(NAMESPACEOID, forget_schema, (Datum) 0);
 }
 
-/* Find the schema of an extension, InvalidOid if there is none any more. */
+/*
+ * Find the schema of an extension, InvalidOid if there is none any more, and
+ * whether its version has histories.
+ */
 static Oid
-extension_schema(Oid extension)
+extension_schema(Oid extension, bool *has_histories)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -120,7 +126,14 @@ extension_schema(Oid extension)
 	scan = systable_beginscan(rel, ExtensionOidIndexId, true, NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
+	{
+		bool		isnull;
+		Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion,
+										   RelationGetDescr(rel), &isnull);
+
 		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+		*has_histories = strcmp(TextDatumGetCString(version), "1.0") != 0;
+	}
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return schema;
@@ -181,7 +194,7 @@ find_relation(Oid extension, Oid schema, const char *name, char relkind,
 
 /* Fill in the relations; return the name of one that is missing, or NULL. */
 static const char *
-find_relations(Oid schema, SeStore *store)
+find_relations(Oid schema, bool has_histories, SeStore *store)
 {
 	if (!find_relation(store->extension, schema, "store_kv", RELKIND_RELATION,
 					   &store->kv, NULL, &store->kv_name))
@@ -195,14 +208,11 @@ find_relations(Oid schema, SeStore *store)
 	if (!find_relation(store->extension, schema, "store_retention", RELKIND_RELATION,
 					   &store->retention, &store->retention_owner, &store->retention_name))
 		return "store_retention";
-	/* Version 1.0 of the extension does not have it. */
-	if (!find_relation(store->extension, schema, "store_histories", RELKIND_RELATION,
+	store->histories_name = "";
+	if (has_histories &&
+		!find_relation(store->extension, schema, "store_histories", RELKIND_RELATION,
 					   &store->histories, &store->histories_owner, &store->histories_name))
-	{
-		store->histories = InvalidOid;
-		store->histories_owner = InvalidOid;
-		store->histories_name = "";
-	}
+		return "store_histories";
 	if (!find_relation(store->extension, schema, "store_sequence", RELKIND_SEQUENCE,
 					   &store->sequence, NULL, NULL))
 		return "store_sequence";
@@ -306,17 +316,19 @@ static bool
 look_up_store(void)
 {
 	SeStore		store = {0};
-	Oid			schema;
+	Oid			schema = InvalidOid;
+	bool		has_histories;
 	const char *missing;
 	const Column *altered;
 	MemoryContext old_context;
 
 	store.extension = get_extension_oid("storeengine", true);
-	schema = OidIsValid(store.extension) ? extension_schema(store.extension) : InvalidOid;
+	if (OidIsValid(store.extension))
+		schema = extension_schema(store.extension, &has_histories);
 	if (!OidIsValid(schema))
 		return false;
 
-	missing = find_relations(schema, &store);
+	missing = find_relations(schema, has_histories, &store);
 	altered = missing == NULL ? find_altered(&store) : NULL;
 	if (missing != NULL || altered != NULL)
 	{
@@ -357,6 +369,7 @@ find_store(void)
 
 		if (!look_up_store())
 			return false;
+		lookups++;
 		current_store_valid = (seen == SharedInvalidMessageCounter);
 	}
 	return true;
@@ -500,7 +513,8 @@ se_store_prepare(const SeStore *store, SeStatement *statement)
 {
 	SPIPlanPtr	plan;
 
-	if (statement->plan != NULL && statement->generation == store->generation)
+	if (statement->plan != NULL && statement->generation == store->generation &&
+		(statement->emptied == 0 || statement->emptied == lookups))
 		return;
 
 	plan = SPI_prepare_cursor(statement->sql(store), statement->nargs,
@@ -515,6 +529,7 @@ se_store_prepare(const SeStore *store, SeStatement *statement)
 	 */
 	statement->plan = plan;
 	statement->generation = store->generation;
+	statement->emptied = 0;
 }
 
 /*
@@ -536,11 +551,11 @@ se_store_execute(const SeStore *store, SeStatement *statement,
 			 SPI_result_code_string(result));
 
 	/*
-	 * A rule has put nothing in the place of the statement.  Then there is
-	 * nothing in the plan by which it would be found out of date when the
-	 * rule is dropped.
+	 * A rule may have put nothing in the place of the statement.  Then there
+	 * is nothing in the plan by which it would be found out of date when the
+	 * rule is dropped: make another one when the table has changed.
 	 */
 	if (result == SPI_OK_REWRITTEN)
-		statement->generation = 0;
+		statement->emptied = lookups;
 	return SPI_processed;
 }

@@ -39,6 +39,8 @@ typedef struct SeStatement
 	int			options;		/* CURSOR_OPT_... */
 	SPIPlanPtr	plan;
 	uint64		generation;
+	uint64		emptied;		/* look-up at which a rule made nothing of it,
+								 * or 0 */
 } SeStatement;
 
 /* What se_store_become_owner() changed. */
