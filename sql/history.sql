@@ -129,3 +129,21 @@ SELECT store_put('a', '1');
 ALTER TABLE store_histories ADD PRIMARY KEY (ordinal, sequence_number);
 SELECT store_put('a', '1') > 0;
 SELECT count(*) FROM store_histories;
+
+-- store_verify() leaves notes of its own transaction alone: they may be newer than its snapshot
+SET client_min_messages = warning;
+DROP EXTENSION storeengine CASCADE;
+CREATE EXTENSION storeengine;
+RESET client_min_messages;
+BEGIN;
+SELECT store_put('a', '1');
+SELECT result, checked FROM store_verify() WHERE check_name = 'histories';
+COMMIT;
+SELECT result, checked FROM store_verify() WHERE check_name = 'histories';
+
+-- a rule that makes nothing of a statement does not have it planned again and again
+CREATE RULE suppress AS ON DELETE TO store_histories DO INSTEAD NOTHING;
+SELECT store_prune_batch_log(store_put('a', '1'));
+CREATE TEMPORARY TABLE plans AS SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'SPI Plan';
+SELECT count(store_prune_batch_log(store_put('a', '1'))) FROM generate_series(1, 100);
+SELECT (SELECT count(*) FROM pg_backend_memory_contexts WHERE name = 'SPI Plan') - count < 10 AS few FROM plans;

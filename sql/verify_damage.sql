@@ -160,13 +160,13 @@ UPDATE store_kv SET value = set_byte(value, 199999, 254) WHERE key = 'large';
 :check
 ROLLBACK;
 
--- F8: histories: one from the future, one that comes before its own past, notes that differ, a name twice
-BEGIN;
+-- F8: histories: one from the future, one that comes before its own past, notes that differ, a name twice; those
+-- of a transaction itself do not count, so they are committed
 INSERT INTO store_histories VALUES (2, 1000, '00000000-0000-0000-0000-000000000002', 999);
 INSERT INTO store_histories VALUES (3, 9, '00000000-0000-0000-0000-000000000003', 5), (3, 10, '00000000-0000-0000-0000-000000000004', 5);
 INSERT INTO store_histories VALUES (4, 11, '00000000-0000-0000-0000-000000000003', 4), (5, 12, '00000000-0000-0000-0000-000000000003', 12);
 :check
-ROLLBACK;
+DELETE FROM store_histories WHERE ordinal > 1;
 
 -- keys and values that the table should not take
 BEGIN;

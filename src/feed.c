@@ -98,7 +98,6 @@ emit(Feed *feed, int64 number, const char *op, const SeEntry *entry, bool has_va
 	Datum		values[FEED_COLUMNS] = {0};
 	bool		nulls[FEED_COLUMNS] = {false};
 
-	Assert(entry != NULL || !has_value);
 	CHECK_FOR_INTERRUPTS();
 	values[FEED_SEQUENCE_NUMBER] = Int64GetDatum(number);
 	values[FEED_OP] = CStringGetTextDatum(op);

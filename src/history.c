@@ -41,12 +41,10 @@ enum
 	HISTORY_ORDINAL = 1,
 	HISTORY_SEQUENCE_NUMBER,
 	HISTORY_NAME,
-	HISTORY_FOLLOWS,
-	HISTORY_COLUMNS = HISTORY_FOLLOWS
+	HISTORY_FOLLOWS
 };
 
 static const Oid key_types[] = {INT8OID, INT8OID};
-static const Oid column_types[] = {INT8OID, INT8OID, UUIDOID, INT8OID};
 
 /* The notes, opened for reading from the newest to the oldest. */
 typedef struct Notes
@@ -57,29 +55,12 @@ typedef struct Notes
 	TupleTableSlot *slot;
 } Notes;
 
-/* Refuse a table whose columns somebody altered. */
-static void
-check_columns(Relation table)
-{
-	TupleDesc	desc = RelationGetDescr(table);
-
-	for (int i = 0; i < HISTORY_COLUMNS; i++)
-	{
-		if (i >= desc->natts || TupleDescAttr(desc, i)->atttypid != column_types[i] ||
-			!TupleDescAttr(desc, i)->attnotnull)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("table \"%s\" has been altered", RelationGetRelationName(table)),
-					 errhint("Make its columns again as the extension created them.")));
-	}
-}
-
-/* Open the notes as of a snapshot. */
+/* Open the notes as of a snapshot.  A trigger of theirs may have altered them. */
 static void
 open_notes(Notes *notes, const SeStore *store, Snapshot snapshot)
 {
+	se_store_check_columns(store);
 	notes->table = table_open(store->histories, AccessShareLock);
-	check_columns(notes->table);
 	notes->index = se_store_open_primary_key(notes->table, key_types, lengthof(key_types));
 	notes->slot = table_slot_create(notes->table, NULL);
 	notes->scan = se_index_beginscan(notes->table, notes->index, snapshot, 0);
@@ -102,6 +83,7 @@ next_note(Notes *notes, SeHistory *history)
 {
 	bool		isnull;
 
+	CHECK_FOR_INTERRUPTS();
 	if (!index_getnext_slot(notes->scan, BackwardScanDirection, notes->slot))
 		return false;
 	history->ordinal = DatumGetInt64(slot_getattr(notes->slot, HISTORY_ORDINAL, &isnull));
@@ -299,8 +281,9 @@ find_history(const SeStore *store, const pg_uuid_t * name, int64 *end)
 }
 
 /*
- * Show all notes in the active snapshot, from the newest to the oldest.  The
- * caller has locked the store.
+ * Show the notes in the active snapshot, from the newest to the oldest, but for
+ * those of this transaction: it made them with newer eyes than those of its
+ * snapshot.  The caller has locked the store.
  */
 void
 se_history_visit(const SeStore *store, SeHistoryVisitor visit, void *arg)
@@ -314,8 +297,8 @@ se_history_visit(const SeStore *store, SeHistoryVisitor visit, void *arg)
 	open_notes(&notes, store, GetActiveSnapshot());
 	while (next_note(&notes, &note))
 	{
-		CHECK_FOR_INTERRUPTS();
-		visit(&note, DatumGetInt64(slot_getattr(notes.slot, HISTORY_SEQUENCE_NUMBER, &isnull)), arg);
+		if (!is_own_note(&notes))
+			visit(&note, DatumGetInt64(slot_getattr(notes.slot, HISTORY_SEQUENCE_NUMBER, &isnull)), arg);
 	}
 	close_notes(&notes);
 }

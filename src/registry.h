@@ -19,7 +19,7 @@
 /* A course of events: see history.c. */
 typedef struct SeHistory
 {
-	int64		ordinal;		/* the how manieth it is */
+	int64		ordinal;		/* its place among them, from 1 on */
 	pg_uuid_t	name;
 	int64		follows;		/* the last batch from before it */
 } SeHistory;

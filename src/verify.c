@@ -375,23 +375,25 @@ await_decisions(SeVerification *verification, SeShared *shared, int64 limit)
 	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PATIENCE_MS);
 	int			room = SE_MAX_FINDINGS + 1;
 	int64	   *numbers = palloc(room * sizeof(int64));
+	int			count = list_undecided(verification, shared, limit, numbers, room);
 	uint64		looks = pg_atomic_read_u64(&shared->looks);
-	int			count;
 
-	while ((count = list_undecided(verification, shared, limit, numbers, room)) > 0)
+	/* Whoever looks from now on can see what has been found. */
+	while (count > 0 && GetCurrentTimestamp() < end)
 	{
 		se_verify_notice(verification, "waiting for the background worker to fill holes");
-		if (GetCurrentTimestamp() >= end)
-			break;
 		wait_for_worker(verification, shared);
+		count = list_undecided(verification, shared, limit, numbers, room);
 	}
 	if (count > 0 && pg_atomic_read_u64(&shared->looks) == looks)
+	{
 		skip(verification, SE_CHECK_NUMBERS,
 			 "Numbers are missing above the current one, and the background worker has not come to look at them: it is busy, or fails, or a table is locked.");
-	else
-		for (int i = 0; i < count; i++)
-			se_verify_report(verification, SE_CHECK_NUMBERS, numbers[i], NULL,
-							 "The batch is missing, no writer holds its number, and the background worker does not fill it.");
+		count = 0;
+	}
+	for (int i = 0; i < count; i++)
+		se_verify_report(verification, SE_CHECK_NUMBERS, numbers[i], NULL,
+						 "The batch is missing, no writer holds its number, and the background worker does not fill it.");
 	pfree(numbers);
 }
 

@@ -189,26 +189,10 @@ read_pair(SeVerification *verification, HeapTuple row, TupleDesc desc)
 		IN_TABLE, 0, &value);
 }
 
-/* Refuse to read as bytes what is something else. */
-static void
-check_columns(TupleDesc desc)
-{
-	for (int column = 1; column <= desc->natts; column++)
-	{
-		if (SPI_gettypeid(desc, column) != BYTEAOID)
-			ereport(ERROR,
-					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("column \"%s\" of table \"store_kv\" has been altered",
-							SPI_fname(desc, column)),
-					 errhint("Its type must be bytea.")));
-	}
-}
-
 /* Take the pairs of a fetch into account. */
 static void
 read_pairs(SeVerification *verification, SPITupleTable *rows, MemoryContext context)
 {
-	check_columns(rows->tupdesc);
 	for (uint64 i = 0; i < rows->numvals; i++)
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(context);
@@ -384,8 +368,7 @@ compare(SeVerification *verification)
 
 /*
  * Verify the table, as the active snapshot shows it, by the writes that were
- * handed on.  The caller has locked the store and is connected to SPI.  Raises
- * 55000 if somebody altered the table's columns.
+ * handed on.  The caller has locked the store and is connected to SPI.
  */
 void
 se_verify_pairs(SeVerification *verification)

@@ -5,6 +5,7 @@ use warnings;
 
 use FindBin;
 use lib $FindBin::RealBin;
+use BackupTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use StoreTest;
@@ -18,23 +19,7 @@ $admin->do('CREATE DATABASE original');
 my $original = session($node, 'original');
 $original->do('CREATE EXTENSION storeengine');
 
-# All bytes as keys, the shortest and the longest key, a value that is
-# toasted, several of a key in a batch, deletes, a pruned part, filled holes.
-$original->do(
-	q{SELECT store_put(set_byte('\x00', 0, n), set_byte('\x00', 0, 255 - n))
-	  FROM generate_series(0, 255) AS n});
-$original->do('SELECT store_prune_batch_log(200)');
-$original->do(
-	q{SELECT store_put_batch(ARRAY['', decode(repeat('ff', 254), 'hex'), '', 'a'],
-	                         ARRAY['first', '', 'second', repeat('long', 10000)::bytea])});
-$original->do(q{SELECT store_delete_batch('{"\\\\x00","\\\\x61","\\\\x616263"}')});
-$original->do(q{SELECT store_put_batch('{}', '{}')});
-leave_hole($original);
-wait_complete($original);
-# The last number that was given out is of a write that was rolled back.
-$original->do('BEGIN');
-my $last = value($original, q{SELECT store_put('undone', '1')});
-$original->do('ROLLBACK');
+my $last = build_history($original);
 
 my $before = snapshot($original);
 is(join("\n", problems($before)), '', 'the original is well');
