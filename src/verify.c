@@ -40,8 +40,12 @@ PG_FUNCTION_INFO_V1(store_verify);
 /* How often to tell how far we are. */
 #define NOTICE_MS 10000
 
-/* How long to wait for the worker to fill holes, and how often to look. */
+/*
+ * How long to wait for the worker to fill holes, after how long to tell of it at
+ * the latest, and how often to look.
+ */
 #define PATIENCE_MS 10000
+#define WAIT_NOTICE_MS 1000
 #define POLL_MS 20
 
 /* The columns of store_verify(). */
@@ -372,12 +376,15 @@ skip(SeVerification *verification, SeCheckId id, char *reason)
 static void
 await_decisions(SeVerification *verification, SeShared *shared, int64 limit)
 {
-	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PATIENCE_MS);
+	TimestampTz start = GetCurrentTimestamp();
+	TimestampTz end = TimestampTzPlusMilliseconds(start, PATIENCE_MS);
 	int			room = SE_MAX_FINDINGS + 1;
 	int64	   *numbers = palloc(room * sizeof(int64));
 	int			count = list_undecided(verification, shared, limit, numbers, room);
 	uint64		looks = pg_atomic_read_u64(&shared->looks);
 
+	verification->next_notice = Min(verification->next_notice,
+									TimestampTzPlusMilliseconds(start, WAIT_NOTICE_MS));
 	/* Whoever looks from now on can see what has been found. */
 	while (count > 0 && GetCurrentTimestamp() < end)
 	{
