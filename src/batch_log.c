@@ -24,6 +24,7 @@
 #include "control.h"
 #include "frontier.h"
 #include "history.h"
+#include "log_direct.h"
 #include "sequencer.h"
 
 /* SQL: add a batch. */
@@ -125,34 +126,55 @@ check_appended(uint64 expected, uint64 appended)
 				 errhint("A trigger or a rule on the batch log suppresses rows.")));
 }
 
-/*
- * Append a batch and return its number.  deleted_keys may be NULL.  The
- * caller has locked the store and every key of the batch, and is connected to
- * SPI.  Raises what se_sequencer_allocate(), se_history_note() and the INSERT
- * raise, and 27000 if a trigger suppresses the row.
- */
-int64
-se_log_append(const SeStore *store, SeShared *shared,
-			  bytea *payload, bytea *deleted_keys)
+/* Append a batch by SQL. */
+static int64
+append_by_sql(const SeStore *store, SeShared *shared, bytea *payload, bytea *deleted_keys)
 {
 	Datum		args[4];
 	char		nulls[4] = {' ', ' ', ' ', ' '};
-	SeHistory	history;
-	bool		new_history;
 	int64		number;
 
-	check_privilege(store, ACL_INSERT);
-	new_history = se_history_begin(store, shared, &history);
 	args[1] = Int64GetDatum(se_frontier_stamp(store, shared));
 	args[2] = PointerGetDatum(payload);
 	args[3] = PointerGetDatum(deleted_keys);
 	if (deleted_keys == NULL)
 		nulls[3] = 'n';
 
+	SPI_connect();
 	se_store_prepare(store, &append_statement);
 	number = se_sequencer_allocate(store, shared);
 	args[0] = Int64GetDatum(number);
 	check_appended(1, se_store_execute(store, &append_statement, args, nulls, false));
+	SPI_finish();
+	return number;
+}
+
+/*
+ * Append a batch and return its number.  deleted_keys may be NULL.  The
+ * caller has locked the store and every key of the batch.  Raises what
+ * se_sequencer_allocate(), se_history_note() and the INSERT raise, and 27000 if a
+ * trigger suppresses the row.
+ */
+int64
+se_log_append(const SeStore *store, SeShared *shared,
+			  bytea *payload, bytea *deleted_keys)
+{
+	SeHistory	history;
+	bool		new_history;
+	SeAppend	append;
+	int64		number;
+
+	check_privilege(store, ACL_INSERT);
+	new_history = se_history_begin(store, shared, &history);
+	if (se_log_begin_append(store, &append))
+	{
+		int64		stable = se_frontier_stamp(store, shared);
+
+		number = se_sequencer_allocate(store, shared);
+		se_log_finish_append(&append, number, stable, payload, deleted_keys);
+	}
+	else
+		number = append_by_sql(store, shared, payload, deleted_keys);
 	if (new_history)
 		se_history_note(store, &history, number);
 	return number;

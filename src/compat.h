@@ -8,6 +8,7 @@
 #define SE_COMPAT_H
 
 #include "access/genam.h"
+#include "access/tableam.h"
 #include "storage/proc.h"
 #include "utils/relcache.h"
 
@@ -46,6 +47,18 @@
 #define se_primary_key_index(table) RelationGetPrimaryKeyIndex(table)
 #define se_index_beginscan(table, index, snapshot, nkeys) \
 	index_beginscan(table, index, snapshot, nkeys, 0)
+#endif
+
+/*
+ * What an update tells of the indexes: from PostgreSQL 16 on, which of them need
+ * a new entry.  A B-tree does not summarize.
+ */
+#if PG_VERSION_NUM >= 160000
+typedef TU_UpdateIndexes SeIndexesToUpdate;
+#define se_must_index(indexes) ((indexes) == TU_All)
+#else
+typedef bool SeIndexesToUpdate;
+#define se_must_index(indexes) (indexes)
 #endif
 
 /* Before PostgreSQL 18 this has another name. */

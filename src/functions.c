@@ -112,19 +112,13 @@ store_delete_batch(PG_FUNCTION_ARGS)
 Datum
 store_get(PG_FUNCTION_ARGS)
 {
-	SeStore    *store;
 	Datum		value;
-	bool		found;
 
 	se_check_min_sequence_number(fcinfo, 1);
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 
-	store = se_store_find();
-	SPI_connect();
-	found = se_kv_get(store, PG_GETARG_DATUM(0), &value);
-	SPI_finish();
-	if (!found)
+	if (!se_kv_get(se_store_lock_pairs(AccessShareLock), PG_GETARG_DATUM(0), &value))
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(value);
 }

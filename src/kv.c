@@ -23,7 +23,9 @@
 #include "utils/snapmgr.h"
 
 #include "compat.h"
+#include "direct.h"
 #include "kv.h"
+#include "kv_direct.h"
 
 /* SQL: insert or overwrite pairs. */
 static const char *
@@ -131,22 +133,13 @@ check_all_changed(const SeStore *store, const SeBatch *distinct, uint64 changed)
 			 errhint("A trigger or a rule on the table suppresses changes.")));
 }
 
-/* Tell whether changes of a table run triggers of any kind, or rules. */
+/* Tell whether changes of the table run triggers, or rules. */
 static bool
-has_triggers(Oid relid)
+has_triggers(const SeStore *store)
 {
-	Relation	table = table_open(relid, NoLock);
-	TriggerDesc *trig = table->trigdesc;
-	bool		result = table->rd_rules != NULL;
+	Relation	table = table_open(store->kv, NoLock);
+	bool		result = se_direct_has_triggers(table);
 
-	if (trig != NULL)
-		result = result ||
-			trig->trig_insert_before_row || trig->trig_insert_after_row ||
-			trig->trig_insert_before_statement || trig->trig_insert_after_statement ||
-			trig->trig_update_before_row || trig->trig_update_after_row ||
-			trig->trig_update_before_statement || trig->trig_update_after_statement ||
-			trig->trig_delete_before_row || trig->trig_delete_after_row ||
-			trig->trig_delete_before_statement || trig->trig_delete_after_statement;
 	table_close(table, NoLock);
 	return result;
 }
@@ -160,7 +153,7 @@ has_triggers(Oid relid)
 static void
 check_as_written(const SeStore *store, SeStatement *statement, Datum *args)
 {
-	if (!has_triggers(store->kv) ||
+	if (!has_triggers(store) ||
 		se_store_execute(store, statement, args, NULL, false) == 0)
 		return;
 	ereport(ERROR,
@@ -231,24 +224,34 @@ check_none_deleted_since(const SeStore *store, const SeBatch *distinct)
 				 errmsg("could not serialize access due to concurrent delete")));
 }
 
-/*
- * Insert or overwrite the pairs of a batch of distinct, ascending keys.  The
- * caller has locked the store and is connected to SPI.  Raises what the
- * upsert raises: privileges, 40001, 40P01; and 42501 or 27000 if policies or
- * triggers leave something out or make something else of it.
- */
-void
-se_kv_put(const SeStore *store, const SeBatch *distinct)
+/* Put a batch by SQL. */
+static void
+put_by_sql(const SeStore *store, const SeBatch *distinct)
 {
 	Datum		args[2];
 
-	if (distinct->count == 0)
-		return;
+	SPI_connect();
 	args[0] = PointerGetDatum(se_batch_keys(distinct));
 	args[1] = PointerGetDatum(se_batch_values(distinct));
 	check_all_changed(store, distinct,
 					  se_store_execute(store, &put_statement, args, NULL, false));
 	check_as_written(store, &unlike_statement, args);
+	SPI_finish();
+}
+
+/*
+ * Insert or overwrite the pairs of a batch of distinct, ascending keys.  The
+ * caller has locked the store.  Raises what the upsert raises: privileges, 40001,
+ * 40P01; and 42501 or 27000 if policies or triggers leave something out or make
+ * something else of it.
+ */
+void
+se_kv_put(const SeStore *store, const SeBatch *distinct)
+{
+	if (distinct->count == 0)
+		return;
+	if (!se_kv_put_directly(store, distinct))
+		put_by_sql(store, distinct);
 	if (IsolationUsesXactSnapshot())
 		check_none_deleted_since(store, distinct);
 }
@@ -266,40 +269,47 @@ se_kv_delete(const SeStore *store, const SeBatch *distinct)
 
 	if (distinct->count == 0)
 		return;
+	SPI_connect();
 	keys = PointerGetDatum(se_batch_keys(distinct));
 	(void) se_store_execute(store, &lock_statement, &keys, NULL, false);
 	check_all_changed(store, distinct,
 					  se_store_execute(store, &delete_statement, &keys, NULL, false));
 	check_as_written(store, &present_statement, &keys);
-	/* It can be large, and the log comes next. */
-	pfree(DatumGetPointer(keys));
+	SPI_finish();
+}
+
+/* Read the value of a key by SQL, as se_kv_get_directly(). */
+static void
+get_by_sql(const SeStore *store, Datum key, bool *found, Datum *value, bool *isnull)
+{
+	SPI_connect();
+	*found = se_store_execute(store, &get_statement, &key, NULL, true) > 0;
+	if (*found)
+	{
+		*value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
+		if (!*isnull)
+			*value = SPI_datumTransfer(*value, false, -1);
+	}
+	SPI_finish();
 }
 
 /*
  * Read the value of a key with the caller's snapshot; false if there is none.
- * The caller is connected to SPI; the value is allocated outside it.  Raises
- * 55000 if the column was altered after the store was found, which the caller
- * need not have locked, and XX001 if the value is NULL.
+ * The caller has locked the table of pairs.  Raises XX001 if the value is NULL.
  */
 bool
 se_kv_get(const SeStore *store, Datum key, Datum *value)
 {
+	bool		found;
 	bool		isnull;
 
-	if (se_store_execute(store, &get_statement, &key, NULL, true) == 0)
-		return false;
-	*value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-	if (SPI_gettypeid(SPI_tuptable->tupdesc, 1) != BYTEAOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("column \"value\" of table \"store_kv\" has been altered"),
-				 errhint("Make it again as the extension created it.")));
-	if (isnull)
+	if (!se_kv_get_directly(store, key, &found, value, &isnull))
+		get_by_sql(store, key, &found, value, &isnull);
+	if (found && isnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATA_CORRUPTED),
 				 errmsg("value of a key is NULL")));
-	*value = SPI_datumTransfer(*value, false, -1);
-	return true;
+	return found;
 }
 
 /* Make a key that is not below any key with a prefix: longer than all keys. */

@@ -69,8 +69,6 @@ static const Column columns[] = {
 static SeStore current_store;
 static bool current_store_valid = false;
 
-/* How often it has been looked up. */
-static uint64 lookups = 0;
 static MemoryContext current_store_context = NULL;
 
 /*
@@ -353,6 +351,7 @@ look_up_store(void)
 	MemoryContextSwitchTo(old_context);
 
 	store.generation = current_store.generation + 1;
+	store.lookup = current_store.lookup;
 	current_store = store;
 	return true;
 }
@@ -369,7 +368,7 @@ find_store(void)
 
 		if (!look_up_store())
 			return false;
-		lookups++;
+		current_store.lookup++;
 		current_store_valid = (seen == SharedInvalidMessageCounter);
 	}
 	return true;
@@ -409,6 +408,23 @@ se_store_lock(LOCKMODE mode)
 		if (find_store() && current_store.kv == kv && current_store.log == log)
 			return &current_store;
 		UnlockRelationOid(log, mode);
+		UnlockRelationOid(kv, mode);
+	}
+}
+
+/*
+ * As se_store_lock(), but lock the table of pairs alone, for a read of those.
+ */
+SeStore *
+se_store_lock_pairs(LOCKMODE mode)
+{
+	for (;;)
+	{
+		Oid			kv = se_store_find()->kv;
+
+		LockRelationOid(kv, mode);
+		if (find_store() && current_store.kv == kv)
+			return &current_store;
 		UnlockRelationOid(kv, mode);
 	}
 }
@@ -514,7 +530,7 @@ se_store_prepare(const SeStore *store, SeStatement *statement)
 	SPIPlanPtr	plan;
 
 	if (statement->plan != NULL && statement->generation == store->generation &&
-		(statement->emptied == 0 || statement->emptied == lookups))
+		(statement->emptied == 0 || statement->emptied == store->lookup))
 		return;
 
 	plan = SPI_prepare_cursor(statement->sql(store), statement->nargs,
@@ -556,6 +572,6 @@ se_store_execute(const SeStore *store, SeStatement *statement,
 	 * rule is dropped: make another one when the table has changed.
 	 */
 	if (result == SPI_OK_REWRITTEN)
-		statement->emptied = lookups;
+		statement->emptied = store->lookup;
 	return SPI_processed;
 }

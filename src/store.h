@@ -28,6 +28,7 @@ typedef struct SeStore
 	char	   *retention_name;
 	char	   *histories_name;
 	uint64		generation;		/* differs whenever anything above does */
+	uint64		lookup;			/* goes up whenever a table may have changed */
 } SeStore;
 
 /* A statement over the store's tables, prepared once per session. */
@@ -53,6 +54,7 @@ typedef struct SeSavedUser
 
 extern SeStore *se_store_find(void);
 extern SeStore *se_store_lock(LOCKMODE mode);
+extern SeStore *se_store_lock_pairs(LOCKMODE mode);
 extern SeStore *se_store_try_lock(LOCKMODE mode, bool *missing);
 extern void se_store_check_columns(const SeStore *store);
 extern Relation se_store_open_primary_key(Relation table, const Oid *types, int ntypes);

@@ -11,6 +11,7 @@
 #include "storage/ipc.h"
 #include "utils/guc.h"
 
+#include "direct.h"
 #include "entries.h"
 #include "registry.h"
 #include "sequencer.h"
@@ -41,6 +42,13 @@ init_memory(void)
 	se_registry_init_memory();
 }
 
+static const struct config_enum_entry access_options[] = {
+	{"auto", SE_ACCESS_AUTO, false},
+	{"direct", SE_ACCESS_DIRECT, false},
+	{"sql", SE_ACCESS_SQL, false},
+	{NULL, 0, false}
+};
+
 /* Define the settings that any session has. */
 static void
 define_settings(void)
@@ -63,6 +71,13 @@ define_settings(void)
 							&se_notify_interval,
 							100, 0, 1000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("storeengine.debug_access",
+							 "Sets the way to the tables: direct where that means the same as SQL, or always one of the two.",
+							 "For tests of storeengine itself.",
+							 &se_debug_access,
+							 SE_ACCESS_AUTO, access_options,
+							 PGC_SUSET, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL,
+							 NULL, NULL, NULL);
 	DefineCustomIntVariable("storeengine.debug_allocation_delay",
 							"Sleeps this long between taking a sequence number and writing the batch.",
 							"For tests of storeengine itself.",

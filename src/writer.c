@@ -4,8 +4,6 @@
  */
 #include "postgres.h"
 
-#include "executor/spi.h"
-
 #include "batch_log.h"
 #include "kv.h"
 #include "writer.h"
@@ -22,13 +20,9 @@ se_writer_put(const SeBatch *batch)
 	SeShared   *shared = se_registry_attach(store->log);
 	bytea	   *payload = se_batch_encode(batch);
 	SeBatch    *distinct = se_batch_distinct(batch);
-	int64		number;
 
-	SPI_connect();
 	se_kv_put(store, distinct);
-	number = se_log_append(store, shared, payload, NULL);
-	SPI_finish();
-	return number;
+	return se_log_append(store, shared, payload, NULL);
 }
 
 /*
@@ -41,11 +35,12 @@ se_writer_delete(const SeBatch *batch)
 	SeShared   *shared = se_registry_attach(store->log);
 	SeBatch    *distinct = se_batch_distinct(batch);
 	SeBatch		nothing = {NULL, 0};
+	bytea	   *deleted_keys;
 	int64		number;
 
-	SPI_connect();
 	se_kv_delete(store, distinct);
-	number = se_log_append(store, shared, se_batch_encode(&nothing), se_batch_encode(batch));
-	SPI_finish();
+	deleted_keys = se_batch_encode(batch);
+	number = se_log_append(store, shared, se_batch_encode(&nothing), deleted_keys);
+	pfree(deleted_keys);
 	return number;
 }

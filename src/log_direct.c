@@ -1,0 +1,95 @@
+/*
+ * log_direct.c
+ *		Append to the log, without SQL: what INSERT does to a plain table.
+ *
+ * The batch's number is held from when it is taken until the row is there, so
+ * whatever can be done before is.
+ */
+#include "postgres.h"
+
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_operator.h"
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "log_direct.h"
+
+/* Attribute numbers. */
+#define LOG_SEQUENCE_NUMBER 1
+#define LOG_STABLE 2
+#define LOG_WRITTEN_AT 3
+#define LOG_PAYLOAD 4
+#define LOG_DELETED_KEYS 5
+#define LOG_NATTS 5
+
+/* bigint > integer, to which the headers give no name. */
+#define INT84_GT_OPERATOR 419
+
+/* Make a comparison of column sequence_number or stable with something. */
+static Expr *
+make_comparison(Oid operator, AttrNumber column, Expr *right)
+{
+	Expr	   *left = (Expr *) makeVar(1, column, INT8OID, -1, InvalidOid, 0);
+
+	return make_opclause(operator, BOOLOID, false, left, right, InvalidOid, InvalidOid);
+}
+
+/* CHECK (sequence_number > 0), CHECK (stable < sequence_number) */
+static List *
+log_checks(void)
+{
+	Expr	   *zero = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
+										  Int32GetDatum(0), false, true);
+	Expr	   *number = (Expr *) makeVar(1, LOG_SEQUENCE_NUMBER, INT8OID, -1, InvalidOid, 0);
+
+	return list_make2(make_comparison(INT84_GT_OPERATOR, LOG_SEQUENCE_NUMBER, zero),
+					  make_comparison(Int8LessOperator, LOG_STABLE, number));
+}
+
+static SePlainTable plain_log = {.key_type = INT8OID, .natts = LOG_NATTS, .checks = log_checks};
+
+/*
+ * Get ready to append a batch; false if that has to be done by SQL.  The caller
+ * has locked the store.
+ */
+bool
+se_log_begin_append(const SeStore *store, SeAppend *append)
+{
+	if (!se_direct_may_write(store, store->log, ACL_INSERT, &plain_log))
+		return false;
+	se_direct_open(&append->direct, store->log, &plain_log);
+	append->row = MakeSingleTupleTableSlot(RelationGetDescr(append->direct.table),
+										   &TTSOpsVirtual);
+	return true;
+}
+
+/*
+ * Append it.  deleted_keys may be NULL.  The caller sees to it that the
+ * constraints hold.  Raises 23505 if there is a batch of that number.
+ */
+void
+se_log_finish_append(SeAppend *append, int64 number, int64 stable,
+					 bytea *payload, bytea *deleted_keys)
+{
+	TupleTableSlot *row = append->row;
+
+	Assert(number > 0 && stable < number);
+	row->tts_values[LOG_SEQUENCE_NUMBER - 1] = Int64GetDatum(number);
+	row->tts_values[LOG_STABLE - 1] = Int64GetDatum(stable);
+	row->tts_values[LOG_WRITTEN_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	row->tts_values[LOG_PAYLOAD - 1] = PointerGetDatum(payload);
+	row->tts_values[LOG_DELETED_KEYS - 1] = PointerGetDatum(deleted_keys);
+	memset(row->tts_isnull, false, LOG_NATTS * sizeof(bool));
+	row->tts_isnull[LOG_DELETED_KEYS - 1] = deleted_keys == NULL;
+	ExecStoreVirtualTuple(row);
+
+	table_tuple_insert(append->direct.table, row, GetCurrentCommandId(true), 0, NULL);
+	(void) se_direct_index(&append->direct, row, UNIQUE_CHECK_YES, false);
+	ExecDropSingleTupleTableSlot(row);
+	se_direct_close(&append->direct);
+	CommandCounterIncrement();
+}
