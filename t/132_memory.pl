@@ -22,7 +22,7 @@ my $batch = $ENV{STORE_TEST_LONG} ? 256 : 8;
 my %most = (
 	store_put_batch => 5, store_put_request => 5, store_delete_batch => 5, store_get_batch => 8,
 	store_get_batch_response => 2.5, store_read_log => 4.5, store_range_scan => 0.5, store_get_many => 1.5,
-	'store_put_batch: one value' => 7.5);
+	'store_put_batch: one value' => 5.5);
 
 # Shared memory counts as a process's own: there is to be little.
 my $node = store_node('main', conf => "shared_buffers = 2MB\nmax_wal_size = 4GB\nautovacuum = off\n");
