@@ -57,7 +57,10 @@ reads_plainly(Relation table)
 		!form->relhassubclass && !form->relispartition;
 }
 
-/* Find the primary key, if it is over the first column alone. */
+/*
+ * Find the primary key, if it is over the first column alone, and of use for any
+ * snapshot: one that was made of rows that had been changed may not be.
+ */
 static Oid
 find_key_index(Relation table, const SePlainTable *plain)
 {
@@ -71,7 +74,7 @@ find_key_index(Relation table, const SePlainTable *plain)
 		return InvalidOid;
 	index = index_open(primary, AccessShareLock);
 	form = index->rd_index;
-	sound = index->rd_rel->relam == BTREE_AM_OID && form->indimmediate &&
+	sound = index->rd_rel->relam == BTREE_AM_OID && form->indimmediate && !form->indcheckxmin &&
 		form->indnatts == 1 && form->indkey.values[0] == 1;
 	index_close(index, AccessShareLock);
 	return sound ? primary : InvalidOid;
@@ -100,6 +103,11 @@ has_own_columns(Relation table, const SePlainTable *plain)
 		constr->num_defval > 0 || constr->missing != NULL ||
 		constr->has_generated_stored || constr->num_check != list_length(checks))
 		return false;
+	for (int i = 0; i < desc->natts; i++)
+	{
+		if (TupleDescAttr(desc, i)->attidentity != '\0')
+			return false;
+	}
 	for (int i = 0; i < constr->num_check; i++)
 	{
 		Node	   *check = stringToNode(constr->check[i].ccbin);
@@ -140,10 +148,14 @@ is_free(Oid relid, AclMode privileges)
 		pg_class_aclmask(relid, GetUserId(), privileges, ACLMASK_ALL) == privileges;
 }
 
-/* Refuse to go by SQL if a test wants to see the direct way. */
+/*
+ * Decide, unless something has changed since the table was looked at.  Refuse to
+ * go by SQL if a test wants to see the direct way.
+ */
 static bool
 decide(Oid relid, bool may)
 {
+	may = may && se_store_is_current();
 	if (!may && se_debug_access == SE_ACCESS_DIRECT)
 		elog(ERROR, "table \"%s\" cannot be accessed directly", get_rel_name(relid));
 	return may;
@@ -182,6 +194,8 @@ se_direct_open(SeDirectTable *direct, Oid relid, const SePlainTable *plain)
 	direct->table = table_open(relid, NoLock);
 	direct->index = index_open(plain->key_index, RowExclusiveLock);
 	direct->index_info = BuildIndexInfo(direct->index);
+	if (RelationGetDescr(direct->table)->natts != plain->natts)
+		elog(ERROR, "table \"%s\" has changed", RelationGetRelationName(direct->table));
 }
 
 /*

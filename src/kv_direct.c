@@ -134,6 +134,7 @@ begin_put(const SeStore *store, int count)
 		put->snapshot = GetActiveSnapshot();
 	}
 	se_direct_open(&put->direct, store->kv, &plain_kv);
+	CheckCmdReplicaIdentity(put->direct.table, CMD_UPDATE);
 	InitDirtySnapshot(put->dirty);
 	put->scan = se_index_beginscan(put->direct.table, put->direct.index, &put->dirty, 1);
 	put->found = table_slot_create(put->direct.table, NULL);
@@ -250,7 +251,6 @@ overwrite(Put *put, TupleTableSlot *row)
 	TM_Result	result;
 
 	check_visible(put);
-	CheckCmdReplicaIdentity(put->direct.table, CMD_UPDATE);
 	let_go(put);
 	result = table_tuple_update(put->direct.table, &tid, row, put->cid,
 								GetActiveSnapshot(), InvalidSnapshot, true,

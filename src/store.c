@@ -521,6 +521,16 @@ se_store_become_self(const SeSavedUser *saved)
 }
 
 /*
+ * Tell whether nothing about the tables may have changed since the store was
+ * looked up: code of their owners, or the caller's, may have run since.
+ */
+bool
+se_store_is_current(void)
+{
+	return current_store_valid;
+}
+
+/*
  * Prepare a statement, unless that has been done for this store.  The caller
  * has locked the store and is connected to SPI.
  */

@@ -56,6 +56,7 @@ extern SeStore *se_store_find(void);
 extern SeStore *se_store_lock(LOCKMODE mode);
 extern SeStore *se_store_lock_pairs(LOCKMODE mode);
 extern SeStore *se_store_try_lock(LOCKMODE mode, bool *missing);
+extern bool se_store_is_current(void);
 extern void se_store_check_columns(const SeStore *store);
 extern Relation se_store_open_primary_key(Relation table, const Oid *types, int ntypes);
 extern void se_store_become_owner(Oid owner, SeSavedUser *saved);
