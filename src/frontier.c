@@ -33,10 +33,6 @@
 #include "control.h"
 #include "frontier.h"
 
-/* Attribute numbers of the log. */
-#define LOG_SEQUENCE_NUMBER 1
-#define LOG_STABLE 2
-
 static const Oid key_types[] = {INT8OID};
 
 /* How many of the highest rows to look at before bisecting for one. */
@@ -67,7 +63,7 @@ open_view(LogView *view, const SeStore *store, Snapshot snapshot)
 {
 	view->table = table_open(store->log, AccessShareLock);
 	view->index = se_store_open_primary_key(view->table, key_types, lengthof(key_types));
-	if (TupleDescAttr(RelationGetDescr(view->table), LOG_STABLE - 1)->atttypid != INT8OID)
+	if (TupleDescAttr(RelationGetDescr(view->table), SE_LOG_STABLE - 1)->atttypid != INT8OID)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("column \"stable\" of table \"%s\" has been altered",
@@ -103,7 +99,7 @@ begin_scan(LogView *view, StrategyNumber strategy, int64 bound)
 		RegProcedure compare = strategy == BTEqualStrategyNumber ? F_INT8EQ : F_INT8GT;
 
 		Assert(strategy == BTEqualStrategyNumber || strategy == BTGreaterStrategyNumber);
-		ScanKeyInit(&key, LOG_SEQUENCE_NUMBER, strategy, compare,
+		ScanKeyInit(&key, SE_LOG_SEQUENCE_NUMBER, strategy, compare,
 					Int64GetDatum(bound));
 		nkeys = 1;
 	}
@@ -122,7 +118,7 @@ next_number(IndexScanDesc scan, ScanDirection direction, int64 *number)
 	CHECK_FOR_INTERRUPTS();
 	if (index_getnext_tid(scan, direction) == NULL)
 		return false;
-	*number = DatumGetInt64(index_getattr(scan->xs_itup, LOG_SEQUENCE_NUMBER,
+	*number = DatumGetInt64(index_getattr(scan->xs_itup, SE_LOG_SEQUENCE_NUMBER,
 										  scan->xs_itupdesc, &isnull));
 	return true;
 }
@@ -146,7 +142,7 @@ row_stamp(LogView *view)
 {
 	bool		isnull;
 
-	return DatumGetInt64(slot_getattr(view->slot, LOG_STABLE, &isnull));
+	return DatumGetInt64(slot_getattr(view->slot, SE_LOG_STABLE, &isnull));
 }
 
 /* Tell whether a number's row is visible. */

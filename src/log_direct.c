@@ -18,14 +18,6 @@
 
 #include "log_direct.h"
 
-/* Attribute numbers. */
-#define LOG_SEQUENCE_NUMBER 1
-#define LOG_STABLE 2
-#define LOG_WRITTEN_AT 3
-#define LOG_PAYLOAD 4
-#define LOG_DELETED_KEYS 5
-#define LOG_NATTS 5
-
 /* bigint > integer, to which the headers give no name. */
 #define INT84_GT_OPERATOR 419
 
@@ -44,13 +36,13 @@ log_checks(void)
 {
 	Expr	   *zero = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
 										  Int32GetDatum(0), false, true);
-	Expr	   *number = (Expr *) makeVar(1, LOG_SEQUENCE_NUMBER, INT8OID, -1, InvalidOid, 0);
+	Expr	   *number = (Expr *) makeVar(1, SE_LOG_SEQUENCE_NUMBER, INT8OID, -1, InvalidOid, 0);
 
-	return list_make2(make_comparison(INT84_GT_OPERATOR, LOG_SEQUENCE_NUMBER, zero),
-					  make_comparison(Int8LessOperator, LOG_STABLE, number));
+	return list_make2(make_comparison(INT84_GT_OPERATOR, SE_LOG_SEQUENCE_NUMBER, zero),
+					  make_comparison(Int8LessOperator, SE_LOG_STABLE, number));
 }
 
-static SePlainTable plain_log = {.key_type = INT8OID, .natts = LOG_NATTS, .checks = log_checks};
+static SePlainTable plain_log = {.key_type = INT8OID, .natts = SE_LOG_NATTS, .checks = log_checks};
 
 /*
  * Get ready to append a batch; false if that has to be done by SQL.  The caller
@@ -78,13 +70,13 @@ se_log_finish_append(SeAppend *append, int64 number, int64 stable,
 	TupleTableSlot *row = append->row;
 
 	Assert(number > 0 && stable < number);
-	row->tts_values[LOG_SEQUENCE_NUMBER - 1] = Int64GetDatum(number);
-	row->tts_values[LOG_STABLE - 1] = Int64GetDatum(stable);
-	row->tts_values[LOG_WRITTEN_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
-	row->tts_values[LOG_PAYLOAD - 1] = PointerGetDatum(payload);
-	row->tts_values[LOG_DELETED_KEYS - 1] = PointerGetDatum(deleted_keys);
-	memset(row->tts_isnull, false, LOG_NATTS * sizeof(bool));
-	row->tts_isnull[LOG_DELETED_KEYS - 1] = deleted_keys == NULL;
+	row->tts_values[SE_LOG_SEQUENCE_NUMBER - 1] = Int64GetDatum(number);
+	row->tts_values[SE_LOG_STABLE - 1] = Int64GetDatum(stable);
+	row->tts_values[SE_LOG_WRITTEN_AT - 1] = TimestampTzGetDatum(GetCurrentTimestamp());
+	row->tts_values[SE_LOG_PAYLOAD - 1] = PointerGetDatum(payload);
+	row->tts_values[SE_LOG_DELETED_KEYS - 1] = PointerGetDatum(deleted_keys);
+	memset(row->tts_isnull, false, SE_LOG_NATTS * sizeof(bool));
+	row->tts_isnull[SE_LOG_DELETED_KEYS - 1] = deleted_keys == NULL;
 	ExecStoreVirtualTuple(row);
 
 	table_tuple_insert(append->direct.table, row, GetCurrentCommandId(true), 0, NULL);

@@ -46,13 +46,13 @@ typedef struct Column
 } Column;
 
 static const Column columns[] = {
-	{"store_kv", offsetof(SeStore, kv), "key", BYTEAOID, 1, true},
-	{"store_kv", offsetof(SeStore, kv), "value", BYTEAOID, 2, true},
-	{"store_batch_log", offsetof(SeStore, log), "sequence_number", INT8OID, 1, true},
-	{"store_batch_log", offsetof(SeStore, log), "stable", INT8OID, 2, true},
-	{"store_batch_log", offsetof(SeStore, log), "written_at", TIMESTAMPTZOID, 3, true},
-	{"store_batch_log", offsetof(SeStore, log), "payload", BYTEAOID, 4, true},
-	{"store_batch_log", offsetof(SeStore, log), "deleted_keys", BYTEAOID, 5, false},
+	{"store_kv", offsetof(SeStore, kv), "key", BYTEAOID, SE_KV_KEY, true},
+	{"store_kv", offsetof(SeStore, kv), "value", BYTEAOID, SE_KV_VALUE, true},
+	{"store_batch_log", offsetof(SeStore, log), "sequence_number", INT8OID, SE_LOG_SEQUENCE_NUMBER, true},
+	{"store_batch_log", offsetof(SeStore, log), "stable", INT8OID, SE_LOG_STABLE, true},
+	{"store_batch_log", offsetof(SeStore, log), "written_at", TIMESTAMPTZOID, SE_LOG_WRITTEN_AT, true},
+	{"store_batch_log", offsetof(SeStore, log), "payload", BYTEAOID, SE_LOG_PAYLOAD, true},
+	{"store_batch_log", offsetof(SeStore, log), "deleted_keys", BYTEAOID, SE_LOG_DELETED_KEYS, false},
 	{"store_control", offsetof(SeStore, control), "item", NAMEOID, 1, true},
 	{"store_control", offsetof(SeStore, control), "number", INT8OID, 2, true},
 	{"store_control", offsetof(SeStore, control), "bytes", INT8OID, 3, true},

@@ -9,6 +9,17 @@
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
 
+/* Attribute numbers of the pairs and of the log, as the extension made them. */
+#define SE_KV_KEY 1
+#define SE_KV_VALUE 2
+#define SE_KV_NATTS 2
+#define SE_LOG_SEQUENCE_NUMBER 1
+#define SE_LOG_STABLE 2
+#define SE_LOG_WRITTEN_AT 3
+#define SE_LOG_PAYLOAD 4
+#define SE_LOG_DELETED_KEYS 5
+#define SE_LOG_NATTS 5
+
 typedef struct SeStore
 {
 	Oid			extension;
