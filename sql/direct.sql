@@ -144,6 +144,13 @@ BEGIN;
 SELECT count(put('many', 10000 + 20 * i, 10019 + 20 * i, 1)) FROM generate_series(1, 50) AS i;
 COMMIT;
 SELECT count(*) FROM store_kv WHERE key > key(9999);
+-- ... and of keys that were taken for new, of which one is there
+SELECT count(store_put(key(30050 + 100 * i), 'there')) FROM generate_series(1, 40) AS i;
+BEGIN;
+SELECT count(put('guessed', 30000 + 100 * i, 30099 + 100 * i, 1)) FROM generate_series(1, 40) AS i;
+COMMIT;
+SELECT convert_from(value, 'UTF8') AS value, count(*) FROM store_kv WHERE key >= key(30000) GROUP BY 1;
+SELECT store_delete_batch(array_agg(key)) > 0 AS deleted FROM store_kv WHERE key >= key(30000);
 -- Nothing of what was put remains after an error, or of a savepoint
 BEGIN;
 SAVEPOINT s;

@@ -43,11 +43,6 @@
 #include "direct.h"
 #include "kv_direct.h"
 
-/* Attribute numbers. */
-#define KV_KEY 1
-#define KV_VALUE 2
-#define KV_NATTS 2
-
 /* integer <= integer, to which the headers give no name. */
 #define INT4_LE_OPERATOR 523
 
@@ -107,7 +102,7 @@ typedef struct Put
 static List *
 kv_checks(void)
 {
-	Expr	   *key = (Expr *) makeVar(1, KV_KEY, BYTEAOID, -1, InvalidOid, 0);
+	Expr	   *key = (Expr *) makeVar(1, SE_KV_KEY, BYTEAOID, -1, InvalidOid, 0);
 	Expr	   *length = (Expr *) makeFuncExpr(F_OCTET_LENGTH_BYTEA, INT4OID, list_make1(key),
 											   InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	Expr	   *limit = (Expr *) makeConst(INT4OID, -1, InvalidOid, sizeof(int32),
@@ -117,7 +112,7 @@ kv_checks(void)
 									InvalidOid, InvalidOid));
 }
 
-static SePlainTable plain_kv = {.key_type = BYTEAOID, .natts = KV_NATTS, .checks = kv_checks};
+static SePlainTable plain_kv = {.key_type = BYTEAOID, .natts = SE_KV_NATTS, .checks = kv_checks};
 
 /* Get ready to put some entries; the caller has locked the store. */
 static Put *
@@ -175,10 +170,10 @@ make_row(Put *put, const SeEntry *entry)
 	row = put->rows[put->waiting];
 	ExecClearTuple(row);
 	old_context = MemoryContextSwitchTo(put->context);
-	row->tts_values[KV_KEY - 1] = se_bytea_datum(entry->key, entry->key_len);
-	row->tts_values[KV_VALUE - 1] = se_bytea_datum(entry->value, entry->value_len);
+	row->tts_values[SE_KV_KEY - 1] = se_bytea_datum(entry->key, entry->key_len);
+	row->tts_values[SE_KV_VALUE - 1] = se_bytea_datum(entry->value, entry->value_len);
 	MemoryContextSwitchTo(old_context);
-	row->tts_isnull[KV_KEY - 1] = row->tts_isnull[KV_VALUE - 1] = false;
+	row->tts_isnull[SE_KV_KEY - 1] = row->tts_isnull[SE_KV_VALUE - 1] = false;
 	return ExecStoreVirtualTuple(row);
 }
 
@@ -212,8 +207,8 @@ wait_for_inserter(Put *put)
 static KeyState
 look_for(Put *put, TupleTableSlot *row)
 {
-	ScanKeyInit(&put->key, KV_KEY, BTEqualStrategyNumber, F_BYTEAEQ,
-				row->tts_values[KV_KEY - 1]);
+	ScanKeyInit(&put->key, SE_KV_KEY, BTEqualStrategyNumber, F_BYTEAEQ,
+				row->tts_values[SE_KV_KEY - 1]);
 	index_rescan(put->scan, &put->key, 1, NULL, 0);
 	if (!index_getnext_slot(put->scan, ForwardScanDirection, put->found))
 		return KEY_ABSENT;
@@ -414,11 +409,13 @@ try_add_together(Put *put)
 static void
 add_waiting(Put *put)
 {
+	bool		looked = !put->unseen;
+
 	if (put->waiting < MIN_GROUP || !may_have_subtransaction() || !try_add_together(put))
 	{
 		for (int i = 0; i < put->waiting; i++)
 		{
-			if (!add(put, put->rows[i]))
+			if (!looked || !add(put, put->rows[i]))
 				put_row(put, put->rows[i]);
 		}
 	}
@@ -498,12 +495,12 @@ se_kv_get_directly(const SeStore *store, Datum key, bool *found, Datum *value, b
 	index = index_open(plain_kv.key_index, AccessShareLock);
 	slot = table_slot_create(table, NULL);
 	scan = se_index_beginscan(table, index, GetActiveSnapshot(), 1);
-	ScanKeyInit(&scan_key, KV_KEY, BTEqualStrategyNumber, F_BYTEAEQ, key);
+	ScanKeyInit(&scan_key, SE_KV_KEY, BTEqualStrategyNumber, F_BYTEAEQ, key);
 	index_rescan(scan, &scan_key, 1, NULL, 0);
 	*found = index_getnext_slot(scan, ForwardScanDirection, slot);
 	if (*found)
 	{
-		*value = slot_getattr(slot, KV_VALUE, isnull);
+		*value = slot_getattr(slot, SE_KV_VALUE, isnull);
 		if (!*isnull)
 			*value = datumCopy(*value, false, -1);
 	}
