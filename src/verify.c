@@ -383,8 +383,9 @@ await_decisions(SeVerification *verification, SeShared *shared, int64 limit)
 	int			count = list_undecided(verification, shared, limit, numbers, room);
 	uint64		looks = pg_atomic_read_u64(&shared->looks);
 
-	verification->next_notice = Min(verification->next_notice,
-									TimestampTzPlusMilliseconds(start, WAIT_NOTICE_MS));
+	if (count > 0)
+		verification->next_notice = Min(verification->next_notice,
+										TimestampTzPlusMilliseconds(start, WAIT_NOTICE_MS));
 	/* Whoever looks from now on can see what has been found. */
 	while (count > 0 && GetCurrentTimestamp() < end)
 	{
