@@ -1,471 +1,764 @@
 /*
- * load.c
- *		Put a store under load, from several sessions at once.
+ * load.c - put load on a store, and tell how fast it was
  *
- * Prints one line: how much was done, and how long each operation took.  Key
- * number i of a space is the same in every store; values do not compress.
+ *     TARGET [--target WHERE] [--way NAME] [--work NAME] [--clients N] ...
+ *
+ * Prints one line of fields, name=value: the operations and entries that there
+ * were, the seconds they took, entries per second, percentiles of the time that an
+ * operation took in microseconds, and the CPU time of this process.
+ *
+ * All targets get the same: key i of --space is the same bytes, new keys depend on
+ * --seed and the client's number, and values are pseudo-random bytes.  They are made
+ * while the clock runs, but outside of the time of an operation.
  */
 #include <getopt.h>
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "load.h"
 
-#define NANOS INT64_C(1000000000)
-
-/* Loading puts so many pairs at a time. */
-#define LOAD_BATCH 1000
-
-/* A scan of a mix reads so many rows. */
-#define MIX_SCAN 100
+#define NANOS			INT64_C(1000000000)
+#define MAX_CLIENTS		1000
+#define LOAD_BATCH		1000
+#define ASCENDING_BYTES 12		/* of a key that have to do with its place */
 
 /*
- * Times fall into buckets that are less than one percent wide: 128 for each
- * power of two.
+ * Times are counted in bins: below 2^(SUB_BITS + 1) ns each has one of its own,
+ * above that each power of two has 2^SUB_BITS, so that no bin is wider than 0.8 %
+ * of what is in it.
  */
-#define STEPS 128
-#define STEP_BITS 7
-#define BUCKETS ((64 - STEP_BITS + 1) * STEPS)
+#define SUB_BITS		7
+#define BINS			((64 - SUB_BITS + 1) << SUB_BITS)
 
-typedef enum Operation
+typedef enum Action
 {
 	PUT,
 	GET,
 	GET_MANY,
 	RANGE,
-	OTHER
-} Operation;
+	OWN,						/* of the target */
+	MIX
+} Action;
 
-/* The mixes of the reference's validator: shares of gets, puts and scans. */
-static const struct
+/* Shares of a mix; what is left are ranges. */
+typedef struct Mix
 {
 	const char *name;
-	double		gets,
-				puts;
-}			mixes[] = {
-	{"read-heavy", 0.95, 0.05},
-	{"balanced", 0.67, 0.30},
-	{"write-heavy", 0.20, 0.80},
-	{"scan-heavy", 0.40, 0.10},
-	{"ingest-burst", 0.00, 1.00}
-};
+	double		gets;
+	double		puts;
+} Mix;
 
 typedef struct Client
 {
 	int			number;
 	pthread_t	thread;
-	uint64_t	random;
+	void	   *session;
+	uint64_t	random;			/* state of the generator */
 	uint64_t	counter;		/* of ascending keys */
-	unsigned char *keys;
-	unsigned char *values;
+	unsigned char *bytes;		/* of the pairs */
 	Pair	   *pairs;
 	int64_t		operations;
 	int64_t		entries;
-	int64_t		times[BUCKETS];
+	int64_t		longest;		/* ns */
+	int64_t		bins[BINS];
 } Client;
 
-static const Target *target;
-static Options options = {
-	.work = "put", .mix = "balanced", .keys = "random", .clients = 1, .batch = 1,
-	.pipeline = 1, .key_bytes = 16, .value_bytes = 100, .space = 100000, .seconds = 2, .seed = 1
+/* As in the validator of the reference. */
+static const Mix mixes[] = {
+	{"read-heavy", .95, .05},
+	{"balanced", .67, .30},
+	{"write-heavy", .20, .80},
+	{"scan-heavy", .40, .10},
+	{"ingest-burst", 0, 1},
 };
-static atomic_int ready;
-static atomic_bool started;
-static atomic_bool stopped;
+
+static const char *const key_orders[] = {
+	[KEYS_RANDOM] = "random",
+	[KEYS_ASCENDING] = "ascending",
+	[KEYS_EXISTING] = "existing",
+	[KEYS_ONE] = "one",
+};
+
+static const Target *target;
+static Options options;
+static Action action;
+static const Mix *mix = &mixes[1];
+static int	(*own_work) (void *session, const Pair *keys, int count);
+static int	room;				/* pairs that a client has to make at once */
+
+static pthread_barrier_t ready; /* all are connected and warm */
+static pthread_barrier_t go;
+static int64_t started;
+static atomic_bool stop;
+static atomic_int_least64_t turns;	/* operations that were begun */
+
+static void __attribute__((noreturn))
+die(const char *what, const char *detail)
+{
+	fprintf(stderr, "%s: %s%s\n", target->name, what, detail);
+	exit(1);
+}
+
+static void *
+allocate(size_t size)
+{
+	void	   *memory = calloc(1, size);
+
+	if (memory == NULL)
+		die("out of memory", "");
+	return memory;
+}
 
 static int64_t
 now(void)
 {
-	struct timespec time;
+	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &time);
-	return time.tv_sec * NANOS + time.tv_nsec;
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * NANOS + t.tv_nsec;
 }
 
-/* Turn a number into one that looks random (the finalizer of splitmix64). */
-static uint64_t
-mix_bits(uint64_t number)
+static void
+sleep_until(int64_t time)
 {
-	number += UINT64_C(0x9e3779b97f4a7c15);
-	number = (number ^ (number >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	number = (number ^ (number >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return number ^ (number >> 31);
+	struct timespec t = {time / NANOS, time % NANOS};
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
+		;
+}
+
+/* ------------------------------------------------------------ keys, values */
+
+/* splitmix64: each number has another one as its image. */
+static uint64_t
+scramble(uint64_t x)
+{
+	x += UINT64_C(0x9e3779b97f4a7c15);
+	x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+	x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+	return x ^ x >> 31;
 }
 
 static uint64_t
 next_random(Client *client)
 {
-	return client->random = mix_bits(client->random);
+	return scramble(client->random++);
 }
 
-/* Write a number so that numbers and bytes have one order. */
-static void
-write_number(unsigned char *to, int size, uint64_t number)
+static uint64_t
+random_below(Client *client, uint64_t limit)
 {
-	for (int i = size - 1; i >= 0; i--, number >>= 8)
-		to[i] = number & 0xff;
+	return (uint64_t) ((unsigned __int128) next_random(client) * limit >> 64);
 }
 
-/* Fill bytes from a number that looks random. */
-static void
-fill(unsigned char *to, int size, uint64_t number)
+/* A random number from 0 to below 1. */
+static double
+random_share(Client *client)
 {
-	for (int i = 0; i < size; i += 8)
-	{
-		unsigned char bytes[8];
+	return (double) (next_random(client) >> 11) / (double) (UINT64_C(1) << 53);
+}
 
-		write_number(bytes, 8, number);
-		memcpy(to + i, bytes, size - i < 8 ? size - i : 8);
-		number = mix_bits(number);
-	}
+/* Write the lower bytes of a number, the highest first. */
+static void
+write_number(unsigned char *bytes, uint64_t number, int count)
+{
+	for (int i = 0; i < count; i++)
+		bytes[i] = (unsigned char) (number >> 8 * (count - 1 - i));
+}
+
+/* Fill bytes with what follows from a number, for 8 bytes with the number. */
+static void
+derive(unsigned char *bytes, int count, uint64_t number)
+{
+	for (; count > 8; bytes += 8, count -= 8, number = scramble(number))
+		write_number(bytes, number, 8);
+	write_number(bytes, count == 8 ? number : number >> 8 * (8 - count), count);
+}
+
+static void
+write_ascending_key(Client *client, unsigned char *key)
+{
+	/*
+	 * Above random ones, above those of lower seeds, above those of lower
+	 * clients.
+	 */
+	key[0] = 0xff;
+	write_number(key + 1, options.seed, 3);
+	write_number(key + 4, client->number, 2);
+	write_number(key + 6, client->counter++, 6);
+	derive(key + ASCENDING_BYTES, options.key_bytes - ASCENDING_BYTES, scramble(client->counter));
 }
 
 /*
- * Make the key of a pair to be put: one of the space, where each of a batch is
- * another one, or a new one.
+ * Write a key.  Those of --space begin with the image of their number, new ones
+ * with that of a random one; so both are spread evenly, and never the same but
+ * by chance, which is one in 10^12 for 10^7 of them.
  */
 static void
-make_put_key(Client *client, unsigned char *key, uint64_t place)
+write_key(Client *client, unsigned char *key, KeyOrder order, uint64_t number)
 {
-	if (options.load)
-		fill(key, options.key_bytes, mix_bits(client->counter++));
-	else if (strcmp(options.keys, "existing") == 0)
-		fill(key, options.key_bytes, mix_bits(place % options.space));
-	else if (strcmp(options.keys, "ascending") == 0)
+	switch (order)
 	{
-		memset(key, 0, options.key_bytes);
-		write_number(key, 4, (uint32_t) (0x80000000u + options.seed * 256 + client->number));
-		write_number(key + options.key_bytes - 8, 8, client->counter++);
+		case KEYS_RANDOM:
+			derive(key, options.key_bytes, next_random(client));
+			break;
+		case KEYS_ASCENDING:
+			write_ascending_key(client, key);
+			break;
+		case KEYS_EXISTING:
+			derive(key, options.key_bytes, scramble(number % options.space));
+			break;
+		case KEYS_ONE:
+			derive(key, options.key_bytes, scramble(0));
+			break;
 	}
-	else
-		fill(key, options.key_bytes, next_random(client));
 }
 
-/* Make the pairs of an operation; those that are read are of the space. */
 static void
-make_pairs(Client *client, Operation operation, int count)
+write_value(Client *client, unsigned char *value)
 {
-	uint64_t	first = next_random(client) % options.space;
+	int			fresh = options.compressible ? options.value_bytes / 4 : options.value_bytes;
+	uint64_t	word;
+	int			i;
 
+	/* Not by derive(): it need not look the same on all machines. */
+	for (i = 0; i + 8 <= fresh; i += 8)
+	{
+		word = next_random(client);
+		memcpy(value + i, &word, 8);
+	}
+	word = next_random(client);
+	memcpy(value + i, &word, fresh - i);
+	for (i = fresh; fresh > 0 && i < options.value_bytes; i++)
+		value[i] = value[i - fresh];
+}
+
+/*
+ * Make pairs, or only keys.  Existing keys of one batch are all different: they
+ * have numbers that follow each other, which nothing tells by their bytes.
+ */
+static const Pair *
+make_pairs(Client *client, int count, KeyOrder order, uint64_t number, bool values)
+{
 	for (int i = 0; i < count; i++)
 	{
 		Pair	   *pair = &client->pairs[i];
-		unsigned char *key = client->keys + (size_t) i * options.key_bytes;
-		unsigned char *value = client->values + (size_t) i * options.value_bytes;
 
-		*pair = (Pair) {.key = key,.key_len = options.key_bytes};
-		if (operation != PUT)
-		{
-			fill(key, options.key_bytes, mix_bits((first + i) % options.space));
-			continue;
-		}
-		make_put_key(client, key, first + i);
-		fill(value, options.value_bytes, next_random(client));
-		pair->value = value;
-		pair->value_len = options.value_bytes;
+		write_key(client, (unsigned char *) pair->key, order, number + i);
+		if (values)
+			write_value(client, (unsigned char *) pair->value);
 	}
+	return client->pairs;
 }
 
-/* End the program because something was not there that must be. */
+/* ------------------------------------------------------------------ clients */
+
 static void
-miss(int found, int count)
+count_time(Client *client, int64_t time)
 {
-	fprintf(stderr, "%s: found %d of %d keys: has the space been loaded?\n",
-			target->name, found, count);
-	exit(1);
+	int			shift = time < 2 << SUB_BITS ? 0 : 63 - __builtin_clzll(time) - SUB_BITS;
+
+	client->bins[(shift << SUB_BITS) + (time >> shift)]++;
+	if (time > client->longest)
+		client->longest = time;
 }
 
-/* Do an operation; return how many entries it was about. */
-static int
-operate(Client *client, void *session, Operation operation, int count)
+/* The time in the middle of a bin. */
+static double
+bin_time(int bin)
 {
-	int			found = count;
+	int			shift = bin < 2 << SUB_BITS ? 0 : (bin >> SUB_BITS) - 1;
+	int64_t		lowest = (int64_t) (bin - (shift << SUB_BITS)) << shift;
 
-	switch (operation)
-	{
-		case PUT:
-			target->put(session, client->pairs, count);
-			break;
-		case GET:
-			found = target->get(session, client->pairs);
-			break;
-		case GET_MANY:
-			found = target->get_many(session, client->pairs, count);
-			break;
-		case RANGE:
-			return target->range(session, client->pairs, count);
-		case OTHER:
-			return target->other(session, client->pairs, count);
-	}
-	if (found != count)
-		miss(found, count);
+	return (double) lowest + (double) ((INT64_C(1) << shift) - 1) / 2;
+}
+
+static Action
+choose_action(Client *client)
+{
+	double		share;
+
+	if (action != MIX)
+		return action;
+	share = random_share(client);
+	return share < mix->gets ? GET : share < mix->gets + mix->puts ? PUT : RANGE;
+}
+
+/* Existing keys have to be found, by all that look for nothing else. */
+static int
+expect(int found, int count)
+{
+	if (found != count && options.keys == KEYS_EXISTING)
+		die("a key is not there that --load has put", "");
 	return found;
 }
 
-static void
-note_time(Client *client, uint64_t nanos)
+/* Do a thing once; return how many entries it was about. */
+static int
+operate(Client *client, Action which, const Pair *pairs)
 {
-	int			power = 63 - __builtin_clzll(nanos | 1);
-	int			bucket = power < STEP_BITS ? (int) nanos :
-		(power - STEP_BITS + 1) * STEPS + (int) (nanos >> (power - STEP_BITS)) - STEPS;
-
-	client->times[bucket]++;
-}
-
-/* The upper end of a bucket. */
-static double
-bucket_nanos(int bucket)
-{
-	int			power = bucket / STEPS;
-
-	if (power == 0)
-		return bucket;
-	return (double) (bucket % STEPS + STEPS + 1) * (UINT64_C(1) << (power - 1));
-}
-
-/* Choose an operation, and how many entries it is to be about. */
-static Operation
-choose(Client *client, int *count)
-{
-	double		dice = (next_random(client) >> 11) * 0x1.0p-53;
-
-	*count = options.batch;
-	if (options.load || strcmp(options.work, "put") == 0)
-		return PUT;
-	if (strcmp(options.work, "get_many") == 0)
-		return GET_MANY;
-	if (strcmp(options.work, "range") == 0)
-		return RANGE;
-	if (strcmp(options.work, "get") != 0 && strcmp(options.work, "mix") != 0)
-		return OTHER;
-	*count = 1;
-	for (size_t i = 0; strcmp(options.work, "mix") == 0; i++)
+	switch (which)
 	{
-		if (strcmp(mixes[i].name, options.mix) != 0)
-			continue;
-		if (dice >= mixes[i].gets + mixes[i].puts)
-		{
-			*count = MIX_SCAN;
-			return RANGE;
-		}
-		if (dice >= mixes[i].gets)
-		{
-			*count = options.batch;
-			return PUT;
-		}
-		break;
+		case PUT:
+			target->put(client->session, pairs, options.batch);
+			return options.batch;
+		case GET:
+			expect(target->get(client->session, pairs), 1);
+			return 1;
+		case GET_MANY:
+			expect(target->get_many(client->session, pairs, options.batch), options.batch);
+			return options.batch;
+		case RANGE:
+			return target->range(client->session, pairs, options.limit);
+		default:
+			return own_work(client->session, pairs, options.batch);
 	}
-	return GET;
 }
 
-/* Tell whether a client has done what it had to. */
-static bool
-is_done(const Client *client)
+/* Do as many things as go into the pipeline, and wait for them. */
+static void
+take_turn(Client *client)
 {
-	if (options.load)
-		return client->counter >= (uint64_t) options.space;
-	return atomic_load(&stopped);
+	int64_t		time = 0;
+
+	for (int i = 0; i < options.pipeline; i++)
+	{
+		Action		which = choose_action(client);
+		KeyOrder	order = action == MIX ? (which == PUT ? KEYS_RANDOM : KEYS_EXISTING) : options.keys;
+		int			count = which == GET || which == RANGE ? 1 : options.batch;
+		uint64_t	number = order == KEYS_EXISTING ? random_below(client, options.space) : 0;
+		const Pair *pairs = make_pairs(client, count, order, number, which == PUT);
+		int64_t		begin = now();
+
+		client->entries += operate(client, which, pairs);
+		time += now() - begin;
+	}
+	if (options.pipeline > 1)
+	{
+		int64_t		begin = now();
+
+		target->flush(client->session);
+		time += now() - begin;
+	}
+	for (int i = 0; i < options.pipeline; i++)
+		count_time(client, time);
+	client->operations += options.pipeline;
+}
+
+static void
+forget_counts(Client *client)
+{
+	client->operations = client->entries = client->longest = 0;
+	memset(client->bins, 0, sizeof client->bins);
+}
+
+/* The pairs' keys and values have places of their own, which stay. */
+static void
+make_room(Client *client)
+{
+	size_t		each = (size_t) options.key_bytes + options.value_bytes;
+
+	client->bytes = allocate(each * room + 1);
+	client->pairs = allocate(sizeof(Pair) * room);
+	for (int i = 0; i < room; i++)
+		client->pairs[i] = (Pair)
+	{
+		.key = client->bytes + each * i,
+			.key_len = options.key_bytes,
+			.value = client->bytes + each * i + options.key_bytes,
+			.value_len = options.value_bytes,
+	};
+}
+
+/* Whether there is one more turn; wait for its time if there is a rate. */
+static bool
+await_turn(void)
+{
+	int64_t		turn;
+
+	if (options.operations <= 0 && options.rate <= 0)
+		return !atomic_load_explicit(&stop, memory_order_relaxed);
+	turn = atomic_fetch_add(&turns, options.pipeline);
+	if (options.operations > 0 && turn >= options.operations)
+		return false;
+	if (options.rate > 0)
+		sleep_until(started + (int64_t) ((double) turn / (double) options.rate * 1e9));
+	return !atomic_load(&stop);
 }
 
 static void *
-run_client(void *arg)
+run_client(void *argument)
 {
-	Client	   *client = arg;
-	void	   *session = target->connect(&options, client->number);
+	Client	   *client = argument;
 
-	atomic_fetch_add(&ready, 1);
-	while (!atomic_load(&started))
-		nanosleep(&(struct timespec) {.tv_nsec = 100000}, NULL);
-	while (!is_done(client))
-	{
-		int			count;
-		Operation	operation = choose(client, &count);
-		int64_t		start;
-
-		if (options.load && options.space - (int64_t) client->counter < count)
-			count = (int) (options.space - (int64_t) client->counter);
-		make_pairs(client, operation, operation == RANGE ? 1 : count);
-		start = now();
-		client->entries += operate(client, session, operation, count);
-		if (target->drain != NULL)
-			target->drain(session, options.pipeline - 1);
-		note_time(client, now() - start);
-		client->operations++;
-	}
-	if (target->drain != NULL)
-		target->drain(session, 0);
-	target->disconnect(session);
+	make_room(client);
+	client->random = scramble(options.seed * MAX_CLIENTS + client->number);
+	client->session = target->connect(&options, client->number);
+	for (int i = 0; i < options.warmup; i++)
+		take_turn(client);
+	forget_counts(client);
+	pthread_barrier_wait(&ready);
+	pthread_barrier_wait(&go);
+	while (await_turn())
+		take_turn(client);
 	return NULL;
 }
 
-/* Print what was done, and percentiles of the operations' times. */
+/* Put the keys of --space, by one client. */
 static void
-report(Client *clients, double seconds)
+load_space(Client *client)
 {
-	static const double shares[] = {0.50, 0.95, 0.99, 1};
-	static const char *const names[] = {"p50_us", "p95_us", "p99_us", "max_us"};
-	Client	   *all = &clients[0];
-	int64_t		sum = 0;
-	int			next = 0;
+	make_room(client);
+	client->session = target->connect(&options, 0);
+	client->random = scramble(options.seed * MAX_CLIENTS);
+	for (int64_t number = 0; number < options.space; number += LOAD_BATCH)
+	{
+		int			count = (int) (options.space - number < LOAD_BATCH ? options.space - number : LOAD_BATCH);
+		const Pair *pairs = make_pairs(client, count, KEYS_EXISTING, number, true);
+		int64_t		begin = now();
 
-	for (int i = 1; i < options.clients; i++)
-	{
-		all->operations += clients[i].operations;
-		all->entries += clients[i].entries;
-		for (int j = 0; j < BUCKETS; j++)
-			all->times[j] += clients[i].times[j];
+		target->put(client->session, pairs, count);
+		count_time(client, now() - begin);
+		client->operations++;
+		client->entries += count;
 	}
-	printf("operations=%lld entries=%lld seconds=%.3f per_second=%.1f",
-		   (long long) all->operations, (long long) all->entries, seconds, all->entries / seconds);
-	for (int j = 0; j < BUCKETS; j++)
-	{
-		sum += all->times[j];
-		while (next < 4 && sum > 0 && sum >= shares[next] * all->operations)
-			printf(" %s=%.1f", names[next++], bucket_nanos(j) / 1000);
-	}
-	printf("\n");
 }
 
-/* Run all clients. */
-static void
-run(void)
-{
-	Client	   *clients = calloc(options.clients, sizeof(Client));
-	int64_t		start;
+/* ------------------------------------------------------------------- report */
 
-	target->prepare(&options);
+/* Of counted times, the one that a share of them is not above, in us. */
+static double
+percentile(const int64_t *bins, int64_t count, double share)
+{
+	int64_t		wanted = (int64_t) (share * (double) (count - 1)) + 1;
+
+	for (int i = 0; i < BINS; i++)
+	{
+		wanted -= bins[i];
+		if (wanted <= 0)
+			return bin_time(i) / 1000;
+	}
+	return 0;
+}
+
+/* What the CPU did for this process. */
+static double
+own_cpu_seconds(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return (double) (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+		(double) (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static void
+report(const Client *clients, double seconds, double cpu_seconds)
+{
+	static int64_t bins[BINS];
+	int64_t		operations = 0;
+	int64_t		entries = 0;
+	int64_t		longest = 0;
+
 	for (int i = 0; i < options.clients; i++)
 	{
-		Client	   *client = &clients[i];
-
-		client->number = i;
-		client->random = mix_bits(options.seed * 1000 + i);
-		client->keys = malloc((size_t) options.batch * options.key_bytes);
-		client->values = malloc((size_t) options.batch * options.value_bytes + 1);
-		client->pairs = calloc(options.batch, sizeof(Pair));
-		pthread_create(&client->thread, NULL, run_client, client);
+		operations += clients[i].operations;
+		entries += clients[i].entries;
+		if (clients[i].longest > longest)
+			longest = clients[i].longest;
+		for (int j = 0; j < BINS; j++)
+			bins[j] += clients[i].bins[j];
 	}
-	while (atomic_load(&ready) < options.clients)
-		nanosleep(&(struct timespec) {.tv_nsec = 1000000}, NULL);
+	printf("operations=%" PRId64 " entries=%" PRId64 " seconds=%.6f per_second=%.1f"
+		   " p50_us=%.1f p95_us=%.1f p99_us=%.1f max_us=%.1f client_cpu_us=%.0f",
+		   operations, entries, seconds, (double) entries / seconds,
+		   percentile(bins, operations, .5), percentile(bins, operations, .95),
+		   percentile(bins, operations, .99), (double) longest / 1000, cpu_seconds * 1e6);
+}
 
-	start = now();
-	atomic_store(&started, true);
-	if (!options.load)
+/* Have the clients do it. */
+static double
+run_clients(Client *clients, double *cpu_seconds)
+{
+	int64_t		ended;
+
+	pthread_barrier_init(&ready, NULL, options.clients + 1);
+	pthread_barrier_init(&go, NULL, options.clients + 1);
+	for (int i = 0; i < options.clients; i++)
 	{
-		nanosleep(&(struct timespec) {
-			.tv_sec = (time_t) options.seconds,
-				.tv_nsec = (long) ((options.seconds - (time_t) options.seconds) * NANOS)
-		}, NULL);
-		atomic_store(&stopped, true);
+		if (pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
+			die("could not create a thread", "");
+	}
+	pthread_barrier_wait(&ready);
+	if (target->begin != NULL)
+		target->begin();
+	*cpu_seconds = own_cpu_seconds();
+	started = now();
+	pthread_barrier_wait(&go);
+	if (options.operations <= 0)
+	{
+		sleep_until(started + (int64_t) (options.seconds * 1e9));
+		atomic_store(&stop, true);
 	}
 	for (int i = 0; i < options.clients; i++)
 		pthread_join(clients[i].thread, NULL);
-	report(clients, (double) (now() - start) / NANOS);
+	ended = now();
+	*cpu_seconds = own_cpu_seconds() - *cpu_seconds;
+	return (double) (ended - started) / 1e9;
 }
 
-static void
+static double
+run_load(Client *client, double *cpu_seconds)
+{
+	int64_t		begin = now();
+
+	load_space(client);
+	*cpu_seconds = own_cpu_seconds();
+	return (double) (now() - begin) / 1e9;
+}
+
+/* ------------------------------------------------------------------ options */
+
+static void __attribute__((noreturn))
 usage(void)
 {
 	fprintf(stderr,
-			"usage: %s --target TARGET [--way WAY] [--work put|get|get_many|range|mix|...]\n"
-			"    [--mix NAME] [--keys random|ascending|existing] [--clients N] [--batch N] [--pipeline N]\n"
-			"    [--key-bytes N] [--value-bytes N] [--space N] [--seconds S] [--seed N] [--load]\n"
-			"%s", target->name, target->usage);
+			"usage: %s [option ...]\n"
+			"\n"
+			"  --work put|get|get_many|range|mix", target->name);
+	for (const TargetWork *work = target->works; work != NULL && work->name != NULL; work++)
+		fprintf(stderr, "|%s", work->name);
+	fprintf(stderr,
+			"   (put)\n"
+			"  --mix read-heavy|balanced|write-heavy|scan-heavy|ingest-burst   (balanced)\n"
+			"  --clients N --batch N --limit N --pipeline N   (1 1 25 1)\n"
+			"  --keys random|ascending|existing|one   (random to put, existing to read)\n"
+			"  --space N --load   (100,000 existing keys; --load puts them and ends)\n"
+			"  --key-bytes N --value-bytes N --compressible   (16 100)\n"
+			"  --seconds S, or --operations N; --rate N   (2; of all clients together)\n"
+			"  --warmup N --seed N   (6 operations of each client; 1)\n"
+			"  %s\n", target->usage);
 	exit(2);
 }
 
-/* Read a number that must not be below a limit. */
-static double
-number(const char *text, double least)
+static int64_t
+read_count(const char *text, int64_t lowest, int64_t highest)
 {
 	char	   *end;
-	double		value = strtod(text, &end);
+	long long	number = strtoll(text, &end, 10);
 
-	if (end == text || *end != '\0' || value < least)
-		usage();
-	return value;
+	if (end == text || *end != '\0' || number < lowest || number > highest)
+		die("not a number of the kind that it should be: ", text);
+	return number;
 }
 
-/* Read the options. */
+static KeyOrder
+read_key_order(const char *text)
+{
+	for (size_t i = 0; i < sizeof key_orders / sizeof key_orders[0]; i++)
+	{
+		if (strcmp(text, key_orders[i]) == 0)
+			return (KeyOrder) i;
+	}
+	die("there is no order of keys ", text);
+}
+
+static const Mix *
+read_mix(const char *text)
+{
+	for (size_t i = 0; i < sizeof mixes / sizeof mixes[0]; i++)
+	{
+		if (strcmp(text, mixes[i].name) == 0)
+			return &mixes[i];
+	}
+	die("there is no mix ", text);
+}
+
+static Action
+read_action(const char *text)
+{
+	static const char *const names[] = {[PUT] = "put",[GET] = "get",[GET_MANY] = "get_many",[RANGE] = "range",[MIX] = "mix"};
+
+	for (int i = 0; i <= MIX; i++)
+	{
+		if (names[i] != NULL && strcmp(text, names[i]) == 0)
+			return (Action) i;
+	}
+	for (const TargetWork *work = target->works; work != NULL && work->name != NULL; work++)
+	{
+		if (strcmp(text, work->name) == 0)
+		{
+			own_work = work->run;
+			return OWN;
+		}
+	}
+	die("there is no work ", text);
+}
+
+static double
+read_seconds(const char *text)
+{
+	char	   *end;
+	double		seconds = strtod(text, &end);
+
+	if (end == text || *end != '\0' || !(seconds > 0 && seconds < 1e6))
+		die("these are no seconds: ", text);
+	return seconds;
+}
+
 static void
 read_options(int argc, char **argv)
 {
-	static const struct option names[] = {
-		{"target", 1, NULL, 't'}, {"way", 1, NULL, 'w'}, {"work", 1, NULL, 'W'},
-		{"mix", 1, NULL, 'm'}, {"keys", 1, NULL, 'k'}, {"clients", 1, NULL, 'c'},
-		{"batch", 1, NULL, 'b'}, {"pipeline", 1, NULL, 'p'}, {"key-bytes", 1, NULL, 'K'},
-		{"value-bytes", 1, NULL, 'V'}, {"space", 1, NULL, 's'}, {"seconds", 1, NULL, 'S'},
-		{"seed", 1, NULL, 'e'}, {"load", 0, NULL, 'l'}, {NULL, 0, NULL, 0}
-	};
-	int			name;
-
-	while ((name = getopt_long(argc, argv, "", names, NULL)) != -1)
+	enum
 	{
-		switch (name)
+		TARGET = 1, WAY, WORK, MIX_NAME, CLIENTS, BATCH, LIMIT, PIPELINE, KEYS, SPACE, LOAD, KEY_BYTES,
+		VALUE_BYTES, COMPRESSIBLE, SECONDS, OPERATIONS, RATE, WARMUP, SEED
+	};
+	static const struct option known[] = {
+		{"target", required_argument, NULL, TARGET},
+		{"way", required_argument, NULL, WAY},
+		{"work", required_argument, NULL, WORK},
+		{"mix", required_argument, NULL, MIX_NAME},
+		{"clients", required_argument, NULL, CLIENTS},
+		{"batch", required_argument, NULL, BATCH},
+		{"limit", required_argument, NULL, LIMIT},
+		{"pipeline", required_argument, NULL, PIPELINE},
+		{"keys", required_argument, NULL, KEYS},
+		{"space", required_argument, NULL, SPACE},
+		{"load", no_argument, NULL, LOAD},
+		{"key-bytes", required_argument, NULL, KEY_BYTES},
+		{"value-bytes", required_argument, NULL, VALUE_BYTES},
+		{"compressible", no_argument, NULL, COMPRESSIBLE},
+		{"seconds", required_argument, NULL, SECONDS},
+		{"operations", required_argument, NULL, OPERATIONS},
+		{"rate", required_argument, NULL, RATE},
+		{"warmup", required_argument, NULL, WARMUP},
+		{"seed", required_argument, NULL, SEED},
+		{0}
+	};
+	const char *keys = NULL;
+	int			option;
+
+	options = (Options)
+	{
+		.work = "put", .clients = 1, .batch = 1, .limit = 25, .pipeline = 1, .space = 100000,
+			.key_bytes = 16, .value_bytes = 100, .seconds = 2, .warmup = 6, .seed = 1,
+	};
+	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
+	{
+		switch (option)
 		{
-			case 't': options.target = optarg; break;
-			case 'w': options.way = optarg; break;
-			case 'W': options.work = optarg; break;
-			case 'm': options.mix = optarg; break;
-			case 'k': options.keys = optarg; break;
-			case 'c': options.clients = (int) number(optarg, 1); break;
-			case 'b': options.batch = (int) number(optarg, 1); break;
-			case 'p': options.pipeline = (int) number(optarg, 1); break;
-			case 'K': options.key_bytes = (int) number(optarg, 12); break;
-			case 'V': options.value_bytes = (int) number(optarg, 0); break;
-			case 's': options.space = (int64_t) number(optarg, 1); break;
-			case 'S': options.seconds = number(optarg, 0); break;
-			case 'e': options.seed = (uint64_t) number(optarg, 0); break;
-			case 'l': options.load = true; break;
-			default: usage();
+			case TARGET:
+				options.target = optarg;
+				break;
+			case WAY:
+				options.way = optarg;
+				break;
+			case WORK:
+				options.work = optarg;
+				break;
+			case MIX_NAME:
+				mix = read_mix(optarg);
+				break;
+			case CLIENTS:
+				options.clients = (int) read_count(optarg, 1, MAX_CLIENTS);
+				break;
+			case BATCH:
+				options.batch = (int) read_count(optarg, 1, 1000000);
+				break;
+			case LIMIT:
+				options.limit = (int) read_count(optarg, 1, INT32_MAX);
+				break;
+			case PIPELINE:
+				options.pipeline = (int) read_count(optarg, 1, 10000);
+				break;
+			case KEYS:
+				keys = optarg;
+				break;
+			case SPACE:
+				options.space = read_count(optarg, 1, INT64_C(1) << 40);
+				break;
+			case LOAD:
+				options.load = true;
+				break;
+			case KEY_BYTES:
+				options.key_bytes = (int) read_count(optarg, 8, 254);
+				break;
+			case VALUE_BYTES:
+				options.value_bytes = (int) read_count(optarg, 0, 1 << 20);
+				break;
+			case COMPRESSIBLE:
+				options.compressible = true;
+				break;
+			case SECONDS:
+				options.seconds = read_seconds(optarg);
+				break;
+			case OPERATIONS:
+				options.operations = read_count(optarg, 1, INT64_C(1) << 40);
+				break;
+			case RATE:
+				options.rate = read_count(optarg, 1, 1000000000);
+				break;
+			case WARMUP:
+				options.warmup = (int) read_count(optarg, 0, 1000000);
+				break;
+			case SEED:
+				options.seed = read_count(optarg, 0, 0xffffff);
+				break;
+			default:
+				usage();
 		}
 	}
-	if (options.target == NULL || optind < argc)
+	if (optind < argc)
 		usage();
-}
 
-/* Tell whether a word is one of several. */
-static bool
-is_one_of(const char *word, const char *const *words)
-{
-	while (*words != NULL && strcmp(word, *words) != 0)
-		words++;
-	return *words != NULL;
-}
-
-/* Refuse words that are not known. */
-static void
-check_options(void)
-{
-	static const char *const works[] = {"put", "get", "get_many", "range", "mix", NULL};
-	static const char *const key_kinds[] = {"random", "ascending", "existing", NULL};
-	bool		known = false;
-
-	for (size_t i = 0; i < sizeof(mixes) / sizeof(mixes[0]); i++)
-		known = known || strcmp(options.mix, mixes[i].name) == 0;
-	if (!known || !is_one_of(options.keys, key_kinds) ||
-		(target->other == NULL && !is_one_of(options.work, works)))
-		usage();
-}
-
-/*
- * Run the program of a store.
- */
-int
-load_main(int argc, char **argv, const Target *store)
-{
-	target = store;
-	read_options(argc, argv);
-	check_options();
+	action = read_action(options.work);
+	options.keys = keys != NULL ? read_key_order(keys) : action == PUT ? KEYS_RANDOM : KEYS_EXISTING;
+	if (options.keys == KEYS_ASCENDING && options.key_bytes < ASCENDING_BYTES)
+		die("ascending keys need --key-bytes of 12", "");
+	if (options.keys == KEYS_EXISTING && options.batch > options.space)
+		die("a batch cannot have more keys than there are", "");
+	if (options.pipeline > 1 && target->flush == NULL)
+		die("this knows no --pipeline", "");
 	if (options.load)
+		options.clients = options.pipeline = 1;
+	room = options.load && options.batch < LOAD_BATCH ? LOAD_BATCH : options.batch;
+}
+
+int
+load_main(int argc, char **argv, const Target *of)
+{
+	Client	   *clients;
+	double		seconds;
+	double		cpu_seconds;
+
+	target = of;
+	read_options(argc, argv);
+	clients = allocate(sizeof(Client) * options.clients);
+	for (int i = 0; i < options.clients; i++)
+		clients[i].number = i;
+
+	target->prepare(&options);
+	seconds = options.load ? run_load(clients, &cpu_seconds) : run_clients(clients, &cpu_seconds);
+	report(clients, seconds, cpu_seconds);
+	if (target->end != NULL && !options.load)
+		target->end();
+	putchar('\n');
+	if (fflush(stdout) != 0 || ferror(stdout))
+		die("could not write", "");
+
+	for (int i = 0; i < options.clients; i++)
 	{
-		options.clients = 1;
-		options.batch = LOAD_BATCH;
+		target->disconnect(clients[i].session);
+		free(clients[i].bytes);
+		free(clients[i].pairs);
 	}
-	run();
+	free(clients);
 	return 0;
 }

@@ -1,10 +1,37 @@
 /*
- * pg.c
- *		Load PostgreSQL: through this extension, or with SQL that one would write
- *		by hand for the same work (sql/rivals.sql).  Everything is prepared and
- *		binary; with --pipeline several statements are under way at once.
+ * pg.c - load on PostgreSQL: the store, and what one would write by hand
+ *
+ *     ./pg [--target CONNINFO] [--way NAME] ...
+ *
+ * Statements are prepared, parameters and results binary.  Ways to write:
+ *
+ *   store      store_put(), or store_put_batch() for more than one pair
+ *   request    store_put_request(), of a message that is made here
+ *   locked     bench/sql/rivals.sql: pairs and a log, a lock held to commit
+ *   unordered  the same without the lock, so that readers of the log skip batches
+ *   sorted     as unordered, with the pairs of a batch put in the order of keys
+ *   statement  as unordered, one statement with no function
+ *   upsert     the pairs alone, no log
+ *   insert     new pairs alone, no log
+ *   copy       the same by COPY, one for each batch
+ *
+ * Ways to read: store, by its functions, and sql, by statements on the same table;
+ * all others read the pairs that they write.  spi is for gets inside of a statement.
+ *
+ * Besides the common works there are
+ *
+ *   inside     one statement that gets --batch keys
+ *   scan       all pairs in order
+ *   first      the first pair of these, by a cursor
+ *   feed       --limit batches from somewhere in the log
+ *   frontier, oldest   the current sequence number, the lowest one in the log
+ *
+ * What is printed besides: the CPU time of the sessions' backends, if they are on
+ * this machine, and the WAL that was written meanwhile, by whomever.
  */
-#include <arpa/inet.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,494 +40,707 @@
 
 #include "load.h"
 
-#define BYTEA_OID 17
-#define BYTEA_ARRAY_OID 1001
-#define MAX_PARAMETERS 2
+#define BYTEA_OID	17
+#define BINARY		1
 
-/* What a parameter of a statement is made of. */
-typedef enum Parameter
+/* What the statements of a way are for. */
+typedef enum Purpose
 {
-	NONE,
-	KEY,
-	VALUE,
-	KEYS,
-	VALUES,
-	REQUEST						/* a protobuf message PutRequest */
-} Parameter;
+	PUT_ONE,
+	PUT_MANY,
+	GET,
+	GET_MANY,
+	RANGE,
+	INSIDE,
+	SCAN,
+	FEED,
+	FRONTIER,
+	OLDEST,
+	LOG_BOUNDS,					/* not prepared: lowest number, highest number */
+	PURPOSES
+} Purpose;
 
-/* What to do by which statement; a batch of one pair may have its own. */
-typedef struct Statement
+/* How pairs become parameters. */
+typedef enum Form
 {
-	const char *work;
-	const char *way;
-	bool		single;
-	Parameter	parameters[MAX_PARAMETERS];
-	const char *sql;
-} Statement;
+	PAIRS,						/* a key and a value, or an array of each */
+	MESSAGE,					/* one protobuf message */
+	COPIED						/* no parameters */
+} Form;
 
-static const Statement statements[] = {
-	{"put", "store", true, {KEY, VALUE}, "SELECT store_put($1, $2)"},
-	{"put", "store", false, {KEYS, VALUES}, "SELECT store_put_batch($1, $2)"},
-	{"put", "request", false, {REQUEST}, "SELECT store_put_request($1)"},
-	{"put", "locked", true, {KEY, VALUE}, "SELECT put_locked($1, $2)"},
-	{"put", "locked", false, {KEYS, VALUES}, "SELECT put_locked($1, $2)"},
-	{"put", "unordered", true, {KEY, VALUE}, "SELECT put_unordered($1, $2)"},
-	{"put", "unordered", false, {KEYS, VALUES}, "SELECT put_unordered($1, $2)"},
-	{"put", "upsert", true, {KEY, VALUE},
-	"INSERT INTO rival_kv VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"},
-	{"put", "upsert", false, {KEYS, VALUES},
-	"INSERT INTO rival_kv SELECT * FROM unnest($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value"},
-	{"put", "insert", true, {KEY, VALUE}, "INSERT INTO rival_kv VALUES ($1, $2)"},
-	{"put", "insert", false, {KEYS, VALUES}, "INSERT INTO rival_kv SELECT * FROM unnest($1, $2)"},
-	{"put", "copy", false, {NONE}, "COPY rival_kv FROM STDIN (FORMAT binary)"},
-	{"get", "store", true, {KEY}, "SELECT store_get($1)"},
-	{"get", "sql", true, {KEY}, "SELECT value FROM store_kv WHERE key = $1"},
-	{"get_many", "store", false, {KEYS}, "SELECT key, value FROM store_get_many($1)"},
-	{"get_many", "sql", false, {KEYS}, "SELECT key, value FROM store_kv WHERE key = ANY ($1)"},
-	{"range", "store", false, {KEY}, "SELECT key, value FROM store_range_scan($1, \"limit\" => %d)"},
-	{"range", "sql", false, {KEY}, "SELECT key, value FROM store_kv WHERE key >= $1 ORDER BY key LIMIT %d"},
-	/* Many gets in one statement. */
-	{"inside", "store", false, {KEYS}, "SELECT count(store_get(key)) FROM unnest($1) AS key"},
-	{"inside", "sql", false, {KEYS},
-	"SELECT count((SELECT kv.value FROM store_kv AS kv WHERE kv.key = wanted.key)) FROM unnest($1) AS wanted (key)"},
-	{"inside", "spi", false, {KEYS}, "SELECT count(get_by_spi(key)) FROM unnest($1) AS key"},
-	/* All pairs, and the first of all by a cursor. */
-	{"scan", "store", false, {NONE}, "SELECT key, value FROM store_range_scan()"},
-	{"scan", "sql", false, {NONE}, "SELECT key, value FROM store_kv ORDER BY key"},
-	{"first", "store", false, {NONE}, "DECLARE c CURSOR FOR SELECT key, value FROM store_range_scan()"},
-	{"first", "sql", false, {NONE}, "DECLARE c CURSOR FOR SELECT key, value FROM store_kv ORDER BY key"},
-	/* The log. */
-	{"frontier", "store", true, {NONE}, "SELECT store_current_sequence()"},
-	{"oldest", "store", true, {NONE}, "SELECT store_oldest_retained_batch()"},
-	{"oldest", "sql", true, {NONE}, "SELECT min(sequence_number) FROM store_batch_log"},
-	{"feed", "store", false, {NONE},
-	"SELECT * FROM store_read_log(greatest(store_current_sequence() - %d, 0))"},
-	{NULL}
-};
+typedef struct Way
+{
+	const char *name;
+	Form		form;
+	const char *sql[PURPOSES];
+} Way;
 
-/* A session of a client. */
+typedef struct Buffer
+{
+	char	   *bytes;
+	size_t		len;
+	size_t		room;
+} Buffer;
+
 typedef struct Session
 {
-	PGconn	   *connection;
-	const Options *options;
-	int			under_way;		/* statements whose results are to be read */
-	int			rows;			/* of the last result */
-	bool		has_value;		/* does its last row have a last column? */
-	char	   *buffers[MAX_PARAMETERS];
-	size_t		sizes[MAX_PARAMETERS];
-	char		prepared[sizeof(statements) / sizeof(statements[0])];
+	PGconn	   *conn;
+	Buffer		first;			/* parameters */
+	Buffer		second;
+	int			pending;		/* calls in the pipeline */
+	bool		must_find;		/* are these reads of what is there? */
 } Session;
 
-static void
-die(Session *session, const char *what)
+/* Reading from a table, by hand. */
+#define READ_TABLE(name) \
+	[GET] = "SELECT value FROM " name " WHERE key = $1", \
+	[GET_MANY] = "SELECT key, value FROM " name " WHERE key = ANY($1)", \
+	[RANGE] = "SELECT key, value FROM " name " WHERE key >= $1 ORDER BY key LIMIT $2", \
+	[INSIDE] = "SELECT count((SELECT value FROM " name " WHERE key = k)) FROM unnest($1) AS k", \
+	[SCAN] = "SELECT key, value FROM " name " ORDER BY key"
+
+#define READ_STORE \
+	[GET] = "SELECT store_get($1)", \
+	[GET_MANY] = "SELECT key, value FROM store_get_many($1)", \
+	[RANGE] = "SELECT key, value FROM store_range_scan($1, \"limit\" => $2)", \
+	[INSIDE] = "SELECT count(store_get(k)) FROM unnest($1) AS k", \
+	[SCAN] = "SELECT key, value FROM store_range_scan()", \
+	[FEED] = "SELECT sequence_number, op, key, value FROM store_read_log($1, max_batches => $2)", \
+	[FRONTIER] = "SELECT store_current_sequence()", \
+	[OLDEST] = "SELECT store_oldest_retained_batch()", \
+	[LOG_BOUNDS] = "SELECT store_oldest_retained_batch(), store_current_sequence()"
+
+#define READ_RIVAL \
+	READ_TABLE("rival_kv"), \
+	[FEED] = "SELECT number, key, value FROM rival_log WHERE number > $1 ORDER BY number LIMIT $2", \
+	[FRONTIER] = "SELECT max(number) FROM rival_log", \
+	[OLDEST] = "SELECT min(number) FROM rival_log", \
+	[LOG_BOUNDS] = "SELECT min(number), max(number) FROM rival_log"
+
+#define UPSERT " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+
+static const Way ways[] = {
+	{
+		"store", PAIRS, {
+			[PUT_ONE] = "SELECT store_put($1, $2)",
+			[PUT_MANY] = "SELECT store_put_batch($1, $2)",
+			READ_STORE
+		}
+	},
+	{
+		"request", MESSAGE, {
+			[PUT_ONE] = "SELECT store_put_request($1)",
+			[PUT_MANY] = "SELECT store_put_request($1)",
+			READ_STORE
+		}
+	},
+	{
+		"sql", PAIRS, {
+			READ_TABLE("store_kv"),
+			[FRONTIER] = "SELECT max(sequence_number) FROM store_batch_log",
+			[OLDEST] = "SELECT min(sequence_number) FROM store_batch_log"
+		}
+	},
+	{
+		"spi", PAIRS, {
+			[INSIDE] = "SELECT count(rival_get(k)) FROM unnest($1) AS k"
+		}
+	},
+	{
+		"locked", PAIRS, {
+			[PUT_ONE] = "SELECT put_locked($1, $2)",
+			[PUT_MANY] = "SELECT put_locked_batch($1, $2)",
+			READ_RIVAL
+		}
+	},
+	{
+		"unordered", PAIRS, {
+			[PUT_ONE] = "SELECT put_unordered($1, $2)",
+			[PUT_MANY] = "SELECT put_unordered_batch($1, $2)",
+			READ_RIVAL
+		}
+	},
+	{
+		"sorted", PAIRS, {
+			[PUT_ONE] = "SELECT put_unordered($1, $2)",
+			[PUT_MANY] = "SELECT put_sorted_batch($1, $2)",
+			READ_RIVAL
+		}
+	},
+	{
+		"statement", PAIRS, {
+			[PUT_ONE] = "WITH pair AS (INSERT INTO rival_kv VALUES ($1, $2)" UPSERT ")"
+			" INSERT INTO rival_log VALUES (nextval('rival_sequence'), clock_timestamp(), $1, $2) RETURNING number",
+			[PUT_MANY] = "WITH pairs AS (INSERT INTO rival_kv SELECT * FROM unnest($1, $2)" UPSERT ")"
+			" INSERT INTO rival_batch_log VALUES (nextval('rival_sequence'), clock_timestamp(), $1, $2) RETURNING number",
+			READ_RIVAL
+		}
+	},
+	{
+		"upsert", PAIRS, {
+			[PUT_ONE] = "INSERT INTO rival_kv VALUES ($1, $2)" UPSERT,
+			[PUT_MANY] = "INSERT INTO rival_kv SELECT * FROM unnest($1, $2)" UPSERT,
+			READ_RIVAL
+		}
+	},
+	{
+		"insert", PAIRS, {
+			[PUT_ONE] = "INSERT INTO rival_kv VALUES ($1, $2)",
+			[PUT_MANY] = "INSERT INTO rival_kv SELECT * FROM unnest($1, $2)",
+			READ_RIVAL
+		}
+	},
+	{
+		"copy", COPIED, {
+			READ_RIVAL
+		}
+	},
+};
+
+/* The types of the statements' parameters, which are not always clear. */
+static const char *const types[PURPOSES] = {
+	[PUT_ONE] = "bb",[PUT_MANY] = "aa",[GET] = "b",[GET_MANY] = "a",[RANGE] = "bi",[INSIDE] = "a",
+	[SCAN] = "",[FEED] = "ii",[FRONTIER] = "",[OLDEST] = "",
+};
+
+static const Way *way = &ways[0];
+static const Options *options;
+static Session **sessions;		/* of the clients */
+static PGconn *observer;		/* who looks from outside */
+static bool same_machine;
+static int64_t lowest,
+			highest;			/* in the log */
+static double cpu_us;			/* of the backends, at the beginning */
+static int64_t wal_bytes;
+
+static void __attribute__((noreturn))
+fail(const char *what, const char *detail)
 {
-	fprintf(stderr, "pg: %s: %s", what, PQerrorMessage(session->connection));
+	fprintf(stderr, "pg: %s%s\n", what, detail);
 	exit(1);
 }
 
-static const char *
-way(const Options *options)
-{
-	return options->way == NULL ? "store" : options->way;
-}
+/* ------------------------------------------------------- parameters, results */
 
-/* Find the statement for some work; NULL if there is none. */
-static const Statement *
-find_statement(const Options *options, const char *work, bool single)
+static char *
+extend(Buffer *buffer, size_t len)
 {
-	for (const Statement *statement = statements; statement->work != NULL; statement++)
+	if (buffer->room - buffer->len < len)
 	{
-		if (strcmp(statement->work, work) == 0 && strcmp(statement->way, way(options)) == 0 &&
-			(!statement->single || single))
-			return statement;
+		buffer->room = 2 * (buffer->len + len);
+		buffer->bytes = realloc(buffer->bytes, buffer->room);
+		if (buffer->bytes == NULL)
+			fail("out of memory", "");
 	}
-	return NULL;
+	buffer->len += len;
+	return buffer->bytes + buffer->len - len;
 }
 
 static void
-prepare(const Options *options)
+add_bytes(Buffer *buffer, const void *bytes, size_t len)
 {
-	const char *works[] = {options->load || strcmp(options->work, "mix") == 0 ? "put" : options->work};
-
-	if (find_statement(options, works[0], options->batch == 1) == NULL)
-	{
-		fprintf(stderr, "pg: there is no way \"%s\" to do \"%s\"\n", way(options), works[0]);
-		exit(2);
-	}
+	memcpy(extend(buffer, len), bytes, len);
 }
 
-/* Run a statement that returns nothing of interest. */
+/* Add an integer as PostgreSQL's protocol has it, the highest byte first. */
 static void
-execute(Session *session, const char *sql)
+add_integer(Buffer *buffer, int64_t number, int size)
 {
-	PGresult   *result = PQexec(session->connection, sql);
-	ExecStatusType status = PQresultStatus(result);
+	char	   *bytes = extend(buffer, size);
 
-	if (status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-		die(session, sql);
-	PQclear(result);
+	for (int i = 0; i < size; i++)
+		bytes[i] = (char) (number >> 8 * (size - 1 - i));
 }
 
-static void *
-connect_session(const Options *options, int client)
+static void
+add_field(Buffer *buffer, const void *bytes, size_t len)
 {
-	Session    *session = calloc(1, sizeof(Session));
-
-	(void) client;
-	session->options = options;
-	session->connection = PQconnectdb(options->target);
-	if (PQstatus(session->connection) != CONNECTION_OK)
-		die(session, "could not connect");
-	execute(session, "SET client_min_messages = warning");
-	return session;
+	add_integer(buffer, (int64_t) len, 4);
+	add_bytes(buffer, bytes, len);
 }
 
-/* ------------------------------------------------------- parameters */
-
-/* Make room in the buffer of a parameter. */
-static char *
-room(Session *session, int parameter, size_t size)
+/* Have a bytea[] in a buffer, of keys or values. */
+static void
+make_array(Buffer *buffer, const Pair *pairs, int count, bool values)
 {
-	if (session->sizes[parameter] < size)
+	buffer->len = 0;
+	add_integer(buffer, 1, 4);	/* dimensions */
+	add_integer(buffer, 0, 4);	/* nulls */
+	add_integer(buffer, BYTEA_OID, 4);
+	add_integer(buffer, count, 4);
+	add_integer(buffer, 1, 4);	/* lower bound */
+	for (int i = 0; i < count; i++)
 	{
-		session->sizes[parameter] = 2 * size;
-		session->buffers[parameter] = realloc(session->buffers[parameter], 2 * size);
+		if (values)
+			add_field(buffer, pairs[i].value, pairs[i].value_len);
+		else
+			add_field(buffer, pairs[i].key, pairs[i].key_len);
 	}
-	return session->buffers[parameter];
 }
 
-static char *
-put_int(char *to, uint32_t number)
-{
-	uint32_t	bytes = htonl(number);
-
-	memcpy(to, &bytes, 4);
-	return to + 4;
-}
-
-static char *
-put_bytes(char *to, const void *bytes, size_t size)
-{
-	memcpy(to, bytes, size);
-	return to + size;
-}
-
-static char *
-put_varint(char *to, size_t number)
-{
-	for (; number >= 0x80; number >>= 7)
-		*to++ = (char) (number | 0x80);
-	*to++ = (char) number;
-	return to;
-}
-
-/* A bytea[] in its binary form. */
 static int
-make_array(Session *session, int parameter, const Pair *pairs, int count, bool values)
-{
-	size_t		size = 20;
-	char	   *start;
-	char	   *to;
-
-	for (int i = 0; i < count; i++)
-		size += 4 + (values ? pairs[i].value_len : pairs[i].key_len);
-	start = to = room(session, parameter, size);
-	to = put_int(to, 1);		/* dimensions */
-	to = put_int(to, 0);		/* no NULLs */
-	to = put_int(to, BYTEA_OID);
-	to = put_int(to, count);
-	to = put_int(to, 1);		/* lower bound */
-	for (int i = 0; i < count; i++)
-	{
-		size_t		len = values ? pairs[i].value_len : pairs[i].key_len;
-
-		to = put_int(to, len);
-		to = put_bytes(to, values ? pairs[i].value : pairs[i].key, len);
-	}
-	return (int) (to - start);
-}
-
-static size_t
 varint_size(size_t number)
 {
-	size_t		size = 1;
+	int			size = 1;
 
-	for (; number >= 0x80; number >>= 7)
+	while (number >>= 7)
 		size++;
 	return size;
 }
 
-/* A PutRequest: field 1, again and again, is an Entry of a key and a value. */
-static int
-make_request(Session *session, int parameter, const Pair *pairs, int count)
+/* Add the head of a protobuf field of bytes. */
+static void
+add_tag(Buffer *buffer, int field, size_t len)
 {
-	size_t		size = 0;
-	char	   *start;
-	char	   *to;
+	*extend(buffer, 1) = (char) (field << 3 | 2);
+	for (; len >= 0x80; len >>= 7)
+		*extend(buffer, 1) = (char) (len | 0x80);
+	*extend(buffer, 1) = (char) len;
+}
 
-	for (int i = 0; i < count; i++)
-		size += pairs[i].key_len + pairs[i].value_len + 24;
-	start = to = room(session, parameter, size);
+/* Have a message log.ingest.v1.PutRequest in a buffer. */
+static void
+make_message(Buffer *buffer, const Pair *pairs, int count)
+{
+	buffer->len = 0;
 	for (int i = 0; i < count; i++)
 	{
 		const Pair *pair = &pairs[i];
 
-		*to++ = 0x0a;
-		to = put_varint(to, 2 + varint_size(pair->key_len) + pair->key_len +
-						varint_size(pair->value_len) + pair->value_len);
-		*to++ = 0x0a;
-		to = put_varint(to, pair->key_len);
-		to = put_bytes(to, pair->key, pair->key_len);
-		*to++ = 0x12;
-		to = put_varint(to, pair->value_len);
-		to = put_bytes(to, pair->value, pair->value_len);
+		add_tag(buffer, 1, 2 + varint_size(pair->key_len) + pair->key_len + varint_size(pair->value_len) + pair->value_len);
+		add_tag(buffer, 1, pair->key_len);
+		add_bytes(buffer, pair->key, pair->key_len);
+		add_tag(buffer, 2, pair->value_len);
+		add_bytes(buffer, pair->value, pair->value_len);
 	}
-	return (int) (to - start);
 }
 
-/* Make a parameter; return its size. */
+static void
+make_integer(Buffer *buffer, int64_t number)
+{
+	buffer->len = 0;
+	add_integer(buffer, number, 8);
+}
+
+static int64_t
+decode_integer(const char *bytes)
+{
+	uint64_t	number = 0;
+
+	for (int i = 0; i < 8; i++)
+		number = number << 8 | (unsigned char) bytes[i];
+	return (int64_t) number;
+}
+
+static PGresult *
+check(PGconn *conn, PGresult *result)
+{
+	ExecStatusType status = PQresultStatus(result);
+
+	if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK)
+		fail("a statement failed: ", PQerrorMessage(conn));
+	return result;
+}
+
+static void
+run(PGconn *conn, const char *sql)
+{
+	PQclear(check(conn, PQexec(conn, sql)));
+}
+
+/* Count the rows that have something in their last column; done with the result. */
 static int
-make_parameter(Session *session, int number, Parameter kind, const Pair *pairs, int count,
-			   const char **bytes)
+count_and_clear(PGresult *result)
 {
-	int			size = 0;
+	int			column = PQnfields(result) - 1;
+	int			found = 0;
 
-	if (kind == KEYS || kind == VALUES)
-		size = make_array(session, number, pairs, count, kind == VALUES);
-	else if (kind == REQUEST)
-		size = make_request(session, number, pairs, count);
-	*bytes = session->buffers[number];
-	if (kind == KEY)
-	{
-		*bytes = (const char *) pairs->key;
-		size = (int) pairs->key_len;
-	}
-	else if (kind == VALUE)
-	{
-		*bytes = (const char *) pairs->value;
-		size = (int) pairs->value_len;
-	}
-	return size;
-}
-
-/* ------------------------------------------------------- statements */
-
-/* Prepare a statement under its place among all. */
-static void
-prepare_statement(Session *session, const Statement *statement, const char *name)
-{
-	char		sql[512];
-	Oid			types[MAX_PARAMETERS];
-	int			count = 0;
-	PGresult   *result;
-
-	for (; count < MAX_PARAMETERS && statement->parameters[count] != NONE; count++)
-	{
-		Parameter	kind = statement->parameters[count];
-
-		types[count] = kind == KEYS || kind == VALUES ? BYTEA_ARRAY_OID : BYTEA_OID;
-	}
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-	snprintf(sql, sizeof(sql), statement->sql,
-			 strcmp(session->options->work, "mix") == 0 ? 100 : session->options->batch);
-#pragma GCC diagnostic pop
-	result = PQprepare(session->connection, name, sql, count, types);
-	if (PQresultStatus(result) != PGRES_COMMAND_OK)
-		die(session, sql);
+	for (int i = 0; i < PQntuples(result); i++)
+		found += !PQgetisnull(result, i, column);
 	PQclear(result);
-	session->prepared[statement - statements] = true;
+	return found;
 }
 
-/* Read the result of the statement that was sent first. */
-static void
-read_result(Session *session)
-{
-	PGresult   *result;
-	int			columns;
+/* ------------------------------------------------------------------ sessions */
 
-	session->rows = 0;
-	while ((result = PQgetResult(session->connection)) != NULL)
+static PGconn *
+open_connection(void)
+{
+	PGconn	   *conn = PQconnectdb(options->target == NULL ? "" : options->target);
+
+	if (PQstatus(conn) != CONNECTION_OK)
+		fail("could not connect: ", PQerrorMessage(conn));
+	run(conn, "SET client_min_messages = warning");
+	return conn;
+}
+
+static void
+prepare_statements(PGconn *conn)
+{
+	for (int i = 0; i < LOG_BOUNDS; i++)
 	{
-		ExecStatusType status = PQresultStatus(result);
+		Oid			oids[2] = {0};
+		int			count = way->form == MESSAGE && i <= PUT_MANY ? 0 : (int) strlen(types[i]);
+		char		name[16];
 
-		if (status != PGRES_TUPLES_OK && status != PGRES_SINGLE_TUPLE && status != PGRES_COMMAND_OK)
-			die(session, "statement failed");
-		session->rows += PQntuples(result);
-		columns = PQnfields(result);
-		if (PQntuples(result) > 0)
-			session->has_value = !PQgetisnull(result, PQntuples(result) - 1, columns - 1);
-		PQclear(result);
+		if (way->sql[i] == NULL)
+			continue;
+		for (int j = 0; j < count; j++)
+			oids[j] = types[i][j] == 'b' ? BYTEA_OID : types[i][j] == 'a' ? 1001 : 20;
+		snprintf(name, sizeof name, "%d", i);
+		PQclear(check(conn, PQprepare(conn, name, way->sql[i], count, oids)));
 	}
-	if (PQpipelineStatus(session->connection) == PQ_PIPELINE_ON)
-	{
-		result = PQgetResult(session->connection);
-		if (PQresultStatus(result) != PGRES_PIPELINE_SYNC)
-			die(session, "pipeline failed");
-		PQclear(result);
-	}
-	session->under_way--;
 }
 
-/* Wait until no more than some statements are under way. */
-static void
-drain(void *arg, int left)
+/* Have a statement executed with what is given, or only sent if there is a pipeline. */
+static PGresult *
+execute(Session *session, Purpose purpose, int count, const char *const *params, const int *lens)
 {
-	Session    *session = arg;
-
-	while (session->under_way > left)
-		read_result(session);
-}
-
-/* Send a statement; read its result unless it is pipelined. */
-static void
-run(Session *session, const Statement *statement, const Pair *pairs, int count)
-{
-	const char *values[MAX_PARAMETERS];
-	int			sizes[MAX_PARAMETERS];
-	int			formats[MAX_PARAMETERS] = {1, 1};
+	static const int formats[2] = {BINARY, BINARY};
 	char		name[16];
-	int			n = 0;
 
-	snprintf(name, sizeof(name), "s%d", (int) (statement - statements));
-	if (!session->prepared[statement - statements])
-	{
-		prepare_statement(session, statement, name);
-		if (session->options->pipeline > 1 && !PQenterPipelineMode(session->connection))
-			die(session, "could not pipeline");
-	}
-	for (; n < MAX_PARAMETERS && statement->parameters[n] != NONE; n++)
-		sizes[n] = make_parameter(session, n, statement->parameters[n], pairs, count, &values[n]);
-	if (!PQsendQueryPrepared(session->connection, name, n, values, sizes, formats, 1))
-		die(session, "could not send");
-	session->under_way++;
-	if (session->options->pipeline > 1)
-	{
-		if (!PQpipelineSync(session->connection))
-			die(session, "could not send");
-		return;
-	}
-	if (strcmp(statement->work, "scan") == 0)
-		(void) PQsetSingleRowMode(session->connection);
-	read_result(session);
+	if (way->sql[purpose] == NULL)
+		fail("this is not done this way: ", way->name);
+	snprintf(name, sizeof name, "%d", purpose);
+	if (options->pipeline == 1)
+		return check(session->conn, PQexecPrepared(session->conn, name, count, params, lens, formats, BINARY));
+	if (!PQsendQueryPrepared(session->conn, name, count, params, lens, formats, BINARY) ||
+		!PQpipelineSync(session->conn))
+		fail("could not send: ", PQerrorMessage(session->conn));
+	session->pending++;
+	return NULL;
 }
 
-/* COPY the pairs of a batch. */
-static void
-copy(Session *session, const Statement *statement, const Pair *pairs, int count)
+/* Execute with the buffers as parameters. */
+static PGresult *
+execute_buffers(Session *session, Purpose purpose, int count)
 {
-	static const char header[19] = "PGCOPY\n\377\r\n";
-	size_t		size = sizeof(header) + 2;
-	char	   *start;
-	char	   *to;
-	PGresult   *result = PQexec(session->connection, statement->sql);
+	const char *params[2] = {session->first.bytes, session->second.bytes};
+	const int	lens[2] = {(int) session->first.len, (int) session->second.len};
+
+	return execute(session, purpose, count, params, lens);
+}
+
+static const Way *
+find_way(const char *name)
+{
+	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
+	{
+		if (strcmp(ways[i].name, name) == 0)
+			return &ways[i];
+	}
+	fail("there is no way ", name);
+}
+
+static void
+prepare(const Options *given)
+{
+	options = given;
+	if (options->way != NULL)
+		way = find_way(options->way);
+	if (options->pipeline > 1 && ((strcmp(options->work, "put") != 0 && strcmp(options->work, "get") != 0) || way->form == COPIED))
+		fail("a pipeline is for statements that put or get", "");
+	sessions = calloc(options->clients, sizeof(Session *));
+	if (sessions == NULL)
+		fail("out of memory", "");
+	observer = open_connection();
+	same_machine = PQhost(observer) != NULL && PQhost(observer)[0] == '/';
+	if (strcmp(options->work, "feed") == 0 && way->sql[LOG_BOUNDS] != NULL)
+	{
+		PGresult   *result = check(observer, PQexec(observer, way->sql[LOG_BOUNDS]));
+
+		lowest = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+		highest = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+		PQclear(result);
+	}
+}
+
+static void *
+open_session(const Options *given, int client)
+{
+	Session    *session = calloc(1, sizeof(Session));
+
+	if (session == NULL)
+		fail("out of memory", "");
+	session->conn = open_connection();
+	session->must_find = given->keys == KEYS_EXISTING;
+	prepare_statements(session->conn);
+	if (given->pipeline > 1 && !PQenterPipelineMode(session->conn))
+		fail("could not begin a pipeline: ", PQerrorMessage(session->conn));
+	sessions[client] = session;
+	return session;
+}
+
+static void
+close_session(void *opaque)
+{
+	Session    *session = opaque;
+
+	PQfinish(session->conn);
+	free(session->first.bytes);
+	free(session->second.bytes);
+	free(session);
+}
+
+/* --------------------------------------------------------------------- works */
+
+static void
+copy(Session *session, const Pair *pairs, int count)
+{
+	Buffer	   *data = &session->first;
+	PGresult   *result = PQexec(session->conn, "COPY rival_kv FROM STDIN (FORMAT binary)");
 
 	if (PQresultStatus(result) != PGRES_COPY_IN)
-		die(session, statement->sql);
+		fail("could not copy: ", PQerrorMessage(session->conn));
 	PQclear(result);
-	for (int i = 0; i < count; i++)
-		size += 10 + pairs[i].key_len + pairs[i].value_len;
-	start = to = room(session, 0, size);
-	to = put_bytes(to, header, sizeof(header));
+	data->len = 0;
+	add_bytes(data, "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
 	for (int i = 0; i < count; i++)
 	{
-		to = put_bytes(to, "\0\2", 2);
-		to = put_int(to, pairs[i].key_len);
-		to = put_bytes(to, pairs[i].key, pairs[i].key_len);
-		to = put_int(to, pairs[i].value_len);
-		to = put_bytes(to, pairs[i].value, pairs[i].value_len);
+		add_integer(data, 2, 2);	/* columns */
+		add_field(data, pairs[i].key, pairs[i].key_len);
+		add_field(data, pairs[i].value, pairs[i].value_len);
 	}
-	to = put_bytes(to, "\377\377", 2);
-	if (PQputCopyData(session->connection, start, (int) (to - start)) != 1 ||
-		PQputCopyEnd(session->connection, NULL) != 1)
-		die(session, "could not copy");
-	session->under_way++;
-	read_result(session);
+	add_integer(data, -1, 2);	/* no more rows */
+	if (PQputCopyData(session->conn, data->bytes, (int) data->len) != 1 || PQputCopyEnd(session->conn, NULL) != 1)
+		fail("could not copy: ", PQerrorMessage(session->conn));
+	while ((result = PQgetResult(session->conn)) != NULL)
+		PQclear(check(session->conn, result));
 }
 
 static void
-put(void *arg, const Pair *pairs, int count)
+put(void *opaque, const Pair *pairs, int count)
 {
-	Session    *session = arg;
-	const Statement *statement = find_statement(session->options, "put", count == 1);
+	Session    *session = opaque;
+	Purpose		purpose = count == 1 ? PUT_ONE : PUT_MANY;
 
-	if (strcmp(statement->way, "copy") == 0)
-		copy(session, statement, pairs, count);
+	if (way->form == COPIED)
+		copy(session, pairs, count);
+	else if (way->form == MESSAGE)
+	{
+		make_message(&session->first, pairs, count);
+		PQclear(execute_buffers(session, purpose, 1));
+	}
+	else if (count == 1)
+	{
+		const char *params[2] = {(const char *) pairs->key, (const char *) pairs->value};
+		const int	lens[2] = {(int) pairs->key_len, (int) pairs->value_len};
+
+		PQclear(execute(session, purpose, 2, params, lens));
+	}
 	else
-		run(session, statement, pairs, count);
+	{
+		make_array(&session->first, pairs, count, false);
+		make_array(&session->second, pairs, count, true);
+		PQclear(execute_buffers(session, purpose, 2));
+	}
 }
 
 static bool
-get(void *arg, const Pair *key)
+get(void *opaque, const Pair *key)
 {
-	Session    *session = arg;
+	const char *params[1] = {(const char *) key->key};
+	const int	lens[1] = {(int) key->key_len};
+	PGresult   *result = execute(opaque, GET, 1, params, lens);
 
-	run(session, find_statement(session->options, "get", true), key, 1);
-	return session->options->pipeline > 1 || (session->rows == 1 && session->has_value);
+	/* What is in the pipeline is looked at by flush(). */
+	return result == NULL || count_and_clear(result) == 1;
 }
 
 static int
-get_many(void *arg, const Pair *keys, int count)
+get_many(void *opaque, const Pair *keys, int count)
 {
-	Session    *session = arg;
+	Session    *session = opaque;
 
-	run(session, find_statement(session->options, "get_many", false), keys, count);
-	return session->options->pipeline > 1 ? count : session->rows;
+	make_array(&session->first, keys, count, false);
+	return count_and_clear(execute_buffers(session, GET_MANY, 1));
 }
 
 static int
-range(void *arg, const Pair *first, int limit)
+range(void *opaque, const Pair *first, int limit)
 {
-	Session    *session = arg;
+	Session    *session = opaque;
 
-	(void) limit;				/* it is in the statement */
-	run(session, find_statement(session->options, "range", false), first, 1);
-	return session->rows;
+	session->first.len = 0;
+	add_bytes(&session->first, first->key, first->key_len);
+	make_integer(&session->second, limit);
+	return count_and_clear(execute_buffers(session, RANGE, 2));
 }
 
-static int
-other(void *arg, const Pair *keys, int count)
+/* Wait for the answer to each call that was sent. */
+static void
+flush(void *opaque)
 {
-	Session    *session = arg;
-	const Options *options = session->options;
-	const Statement *statement = find_statement(options, options->work, count == 1);
+	Session    *session = opaque;
+	bool		is_get = strcmp(options->work, "get") == 0;
 
-	if (strcmp(options->work, "first") == 0)
+	for (; session->pending > 0; session->pending--)
 	{
-		execute(session, "BEGIN");
-		execute(session, statement->sql);
-		execute(session, "FETCH c");
-		execute(session, "ROLLBACK");
-		return 1;
+		PGresult   *result = check(session->conn, PQgetResult(session->conn));
+
+		if (count_and_clear(result) == 0 && is_get && session->must_find)
+			fail("a key is not there that --load has put", "");
+		if (PQgetResult(session->conn) != NULL)
+			fail("a statement has two results", "");
+		result = PQgetResult(session->conn);
+		if (PQresultStatus(result) != PGRES_PIPELINE_SYNC)
+			fail("a pipeline has come out of step", "");
+		PQclear(result);
 	}
-	run(session, statement, keys, count);
-	if (strcmp(options->work, "scan") == 0 || strcmp(options->work, "feed") == 0)
-		return session->rows;
-	return strcmp(options->work, "inside") == 0 ? count : 1;
+}
+
+static int
+get_inside(void *opaque, const Pair *keys, int count)
+{
+	Session    *session = opaque;
+	PGresult   *result;
+	int			found;
+
+	make_array(&session->first, keys, count, false);
+	result = execute_buffers(session, INSIDE, 1);
+	found = (int) decode_integer(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	if (found != count && session->must_find)
+		fail("a key is not there that --load has put", "");
+	return found;
+}
+
+static int
+scan(void *opaque, const Pair *keys, int count)
+{
+	(void) keys;
+	(void) count;
+	return count_and_clear(execute(opaque, SCAN, 0, NULL, NULL));
+}
+
+/* Read the first row of a cursor.  Nothing of it is prepared. */
+static int
+read_first(void *opaque, const Pair *keys, int count)
+{
+	Session    *session = opaque;
+	char		sql[1000];
+	PGresult   *result;
+
+	(void) keys;
+	(void) count;
+	if (way->sql[SCAN] == NULL)
+		fail("this is not done this way: ", way->name);
+	snprintf(sql, sizeof sql, "BEGIN; DECLARE pairs BINARY CURSOR FOR %s; FETCH pairs", way->sql[SCAN]);
+	result = check(session->conn, PQexec(session->conn, sql));
+	run(session->conn, "COMMIT");
+	return count_and_clear(result);
+}
+
+/* Read some of the log; a key, which is random, decides from where. */
+static int
+read_feed(void *opaque, const Pair *keys, int count)
+{
+	Session    *session = opaque;
+	uint64_t	places = highest - lowest > options->limit ? highest - lowest - options->limit + 1 : 1;
+	uint64_t	place = (uint64_t) decode_integer((const char *) keys->key) % places;
+
+	(void) count;
+	make_integer(&session->first, lowest - 1 + (int64_t) place);
+	make_integer(&session->second, options->limit);
+	return count_and_clear(execute_buffers(session, FEED, 2));
+}
+
+static int
+read_frontier(void *opaque, const Pair *keys, int count)
+{
+	(void) keys;
+	(void) count;
+	return count_and_clear(execute(opaque, FRONTIER, 0, NULL, NULL));
+}
+
+static int
+read_oldest(void *opaque, const Pair *keys, int count)
+{
+	(void) keys;
+	(void) count;
+	return count_and_clear(execute(opaque, OLDEST, 0, NULL, NULL));
+}
+
+/* --------------------------------------------------------------------- costs */
+
+/* What the CPU did for a process, in us; 0 if it can't be told. */
+static double
+process_cpu_us(int pid)
+{
+	char		name[64];
+	FILE	   *file;
+	uint64_t	nanoseconds = 0;
+
+	snprintf(name, sizeof name, "/proc/%d/schedstat", pid);
+	file = fopen(name, "r");
+	if (file == NULL)
+		return 0;
+	if (fscanf(file, "%" SCNu64, &nanoseconds) != 1)
+		nanoseconds = 0;
+	fclose(file);
+	return (double) nanoseconds / 1000;
+}
+
+static double
+backends_cpu_us(void)
+{
+	double		sum = 0;
+
+	for (int i = 0; same_machine && i < options->clients; i++)
+		sum += process_cpu_us(PQbackendPID(sessions[i]->conn));
+	return sum;
+}
+
+static int64_t
+read_wal_bytes(void)
+{
+	PGresult   *result = check(observer, PQexec(observer, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')"));
+	int64_t		bytes = strtoll(PQgetvalue(result, 0, 0), NULL, 10);
+
+	PQclear(result);
+	return bytes;
 }
 
 static void
-disconnect(void *arg)
+begin(void)
 {
-	Session    *session = arg;
+	wal_bytes = read_wal_bytes();
+	cpu_us = backends_cpu_us();
+}
 
-	PQfinish(session->connection);
-	free(session->buffers[0]);
-	free(session->buffers[1]);
-	free(session);
+static void
+end(void)
+{
+	printf(" cpu_us=%.0f wal_bytes=%" PRId64, backends_cpu_us() - cpu_us, read_wal_bytes() - wal_bytes);
+	PQfinish(observer);
 }
 
 int
 main(int argc, char **argv)
 {
+	static const TargetWork works[] = {
+		{"inside", get_inside},
+		{"scan", scan},
+		{"first", read_first},
+		{"feed", read_feed},
+		{"frontier", read_frontier},
+		{"oldest", read_oldest},
+		{0}
+	};
 	static const Target target = {
 		.name = "pg",
-		.usage = "TARGET is a connection string.  Works and their ways: put store|request|locked|unordered|\n"
-		"upsert|insert|copy, get|get_many|range|scan|first store|sql, inside store|sql|spi,\n"
-		"frontier|feed store, oldest store|sql.\n",
-		.prepare = prepare,.connect = connect_session,.put = put,.get = get,
-		.get_many = get_many,.range = range,.other = other,.drain = drain,
-		.disconnect = disconnect
+		.usage = "[--target CONNINFO] [--way store|request|sql|spi|locked|unordered|sorted|statement|upsert|insert|copy]",
+		.prepare = prepare,
+		.connect = open_session,
+		.put = put,
+		.get = get,
+		.get_many = get_many,
+		.range = range,
+		.disconnect = close_session,
+		.works = works,
+		.flush = flush,
+		.begin = begin,
+		.end = end,
 	};
 
 	return load_main(argc, argv, &target);
