@@ -31,7 +31,7 @@ def draw(path, title, x_label, y_label, series, log_x=False, log_y=False):
         "set key outside right center noenhanced",
         "set border 3 lc rgb '#888888'",
         "set tics nomirror textcolor rgb '#000000'",
-        "set grid ytics lc rgb '#dddddd'",
+        "set grid ytics lt 1 lc rgb '#dddddd'",
         "set format y '%.10g'",
         "set format x '%.10g'",
         "set yrange [0:*]"]
