@@ -85,6 +85,24 @@ def verdict(result, sense, goal):
     return word if len(sure) == 1 else word + ", within the spread"
 
 
+def summary(verdicts):
+    """How many goals are reached, and of how many this is not certain.
+
+    >>> summary(["reached", "reached, within the spread", "not reached", "not reached, within the spread"])
+    '2 of 4 reached, 1 of them within the spread; 2 not reached, 1 of them within the spread.'
+    >>> summary(["reached", "reached"])
+    '2 of 2 reached, 0 of them within the spread; 0 not reached, 0 of them within the spread.'
+    """
+    reached = [word for word in verdicts if word.startswith("reached")]
+    missed = [word for word in verdicts if word.startswith("not")]
+
+    def unsure(words):
+        return f"{sum('within' in word for word in words)} of them within the spread"
+
+    return (f"{len(reached)} of {len(verdicts)} reached, {unsure(reached)};"
+            f" {len(missed)} not reached, {unsure(missed)}.")
+
+
 def number(value):
     """A number as one likes to read it.
 
@@ -223,7 +241,7 @@ class Bench:
         return float(re.search(r"^Time: ([0-9.]+) ms", out, re.MULTILINE).group(1)) / 1000
 
     def create_database(self, name):
-        """Have a new database, empty but for the store and its rivals; a checkpoint comes with it."""
+        """Have a new database, empty but for the store and its rivals; dropping the last one made a checkpoint."""
         self.sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", "postgres")
         self.sql(f"CREATE DATABASE {name}", "postgres")
         self.run([os.path.join(self.bindir, "psql"), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1",
@@ -891,6 +909,8 @@ def file_system(path):
             folder = folder.rstrip("/") + "/"
             if (path + "/").startswith(folder) and len(folder) >= len(best[0]):
                 best = (folder, kind, device)
+    if not best[0]:  # in a chroot, whose root is no mount
+        return first_line(["stat", "--file-system", "--format=%T", path])
     return f"{best[1]} on {best[2]}"
 
 
@@ -994,7 +1014,6 @@ class Report:
 
     def text(self):
         minutes = (time.monotonic() - self._began) / 60
-        reached = sum(row[-1].startswith("reached") for row in self._goals)
         parts = ["# Results of bench/run" + (" --quick" if self._quick else ""), "",
                  table(["", ""], self._about), "",
                  f"Measured in {minutes:.0f} minutes. Ratios are medians of {self._bench.scale.rounds} rounds in which"
@@ -1002,7 +1021,7 @@ class Report:
         if self._goals:
             parts += ["", "## Goals", "",
                       table(["work", "against", "goal", "ratio", "spread", "figures", "verdict"], self._goals), "",
-                      f"{reached} of {len(self._goals)} reached."]
+                      summary([row[-1] for row in self._goals])]
         if self._others:
             parts += ["", "## Further comparisons", "",
                       table(["work", "against", "ratio", "spread", "figures"], self._others)]
