@@ -11,7 +11,6 @@
  * --seed and the client's number, and values are pseudo-random bytes.  They are made
  * while the clock runs, but outside of the time of an operation.
  */
-#include <getopt.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -22,11 +21,10 @@
 #include <time.h>
 
 #include "load.h"
+#include "options.h"
 
 #define NANOS			INT64_C(1000000000)
-#define MAX_CLIENTS		1000
 #define LOAD_BATCH		1000
-#define ASCENDING_BYTES 12		/* of a key that have to do with its place */
 
 /*
  * Times are counted in bins: below 2^(SUB_BITS + 1) ns each has one of its own,
@@ -78,17 +76,10 @@ static const Mix mixes[] = {
 	{"ingest-burst", 0, 1},
 };
 
-static const char *const key_orders[] = {
-	[KEYS_RANDOM] = "random",
-	[KEYS_ASCENDING] = "ascending",
-	[KEYS_EXISTING] = "existing",
-	[KEYS_ONE] = "one",
-};
-
 static const Target *target;
 static Options options;
 static Action action;
-static const Mix *mix = &mixes[1];
+static const Mix *mix;
 static int	(*own_work) (void *session, const Pair *keys, int count);
 static int	room;				/* pairs that a client has to make at once */
 
@@ -523,51 +514,7 @@ run_load(Client *client, double *cpu_seconds)
 	return (double) (now() - begin) / 1e9;
 }
 
-/* ------------------------------------------------------------------ options */
-
-static void __attribute__((noreturn))
-usage(void)
-{
-	fprintf(stderr,
-			"usage: %s [option ...]\n"
-			"\n"
-			"  --work put|get|get_many|range|mix", target->name);
-	for (const TargetWork *work = target->works; work != NULL && work->name != NULL; work++)
-		fprintf(stderr, "|%s", work->name);
-	fprintf(stderr,
-			"   (put)\n"
-			"  --mix read-heavy|balanced|write-heavy|scan-heavy|ingest-burst   (balanced)\n"
-			"  --clients N --batch N --limit N --pipeline N   (1 1 25 1)\n"
-			"  --keys random|ascending|existing|one   (random to put, existing to read)\n"
-			"  --space N --load   (100,000 existing keys; --load puts them and ends)\n"
-			"  --key-bytes N --value-bytes N --compressible   (16 100)\n"
-			"  --seconds S, or --operations N; --rate N   (2; of all clients together)\n"
-			"  --warmup N --seed N   (6 operations of each client; 1)\n"
-			"  %s\n", target->usage);
-	exit(2);
-}
-
-static int64_t
-read_count(const char *text, int64_t lowest, int64_t highest)
-{
-	char	   *end;
-	long long	number = strtoll(text, &end, 10);
-
-	if (end == text || *end != '\0' || number < lowest || number > highest)
-		die("not a number of the kind that it should be: ", text);
-	return number;
-}
-
-static KeyOrder
-read_key_order(const char *text)
-{
-	for (size_t i = 0; i < sizeof key_orders / sizeof key_orders[0]; i++)
-	{
-		if (strcmp(text, key_orders[i]) == 0)
-			return (KeyOrder) i;
-	}
-	die("there is no order of keys ", text);
-}
+/* -------------------------------------------------------------------- main */
 
 static const Mix *
 read_mix(const char *text)
@@ -601,136 +548,6 @@ read_action(const char *text)
 	die("there is no work ", text);
 }
 
-static double
-read_seconds(const char *text)
-{
-	char	   *end;
-	double		seconds = strtod(text, &end);
-
-	if (end == text || *end != '\0' || !(seconds > 0 && seconds < 1e6))
-		die("these are no seconds: ", text);
-	return seconds;
-}
-
-static void
-read_options(int argc, char **argv)
-{
-	enum
-	{
-		TARGET = 1, WAY, WORK, MIX_NAME, CLIENTS, BATCH, LIMIT, PIPELINE, KEYS, SPACE, LOAD, KEY_BYTES,
-		VALUE_BYTES, COMPRESSIBLE, SECONDS, OPERATIONS, RATE, WARMUP, SEED
-	};
-	static const struct option known[] = {
-		{"target", required_argument, NULL, TARGET},
-		{"way", required_argument, NULL, WAY},
-		{"work", required_argument, NULL, WORK},
-		{"mix", required_argument, NULL, MIX_NAME},
-		{"clients", required_argument, NULL, CLIENTS},
-		{"batch", required_argument, NULL, BATCH},
-		{"limit", required_argument, NULL, LIMIT},
-		{"pipeline", required_argument, NULL, PIPELINE},
-		{"keys", required_argument, NULL, KEYS},
-		{"space", required_argument, NULL, SPACE},
-		{"load", no_argument, NULL, LOAD},
-		{"key-bytes", required_argument, NULL, KEY_BYTES},
-		{"value-bytes", required_argument, NULL, VALUE_BYTES},
-		{"compressible", no_argument, NULL, COMPRESSIBLE},
-		{"seconds", required_argument, NULL, SECONDS},
-		{"operations", required_argument, NULL, OPERATIONS},
-		{"rate", required_argument, NULL, RATE},
-		{"warmup", required_argument, NULL, WARMUP},
-		{"seed", required_argument, NULL, SEED},
-		{0}
-	};
-	const char *keys = NULL;
-	int			option;
-
-	options = (Options)
-	{
-		.work = "put", .clients = 1, .batch = 1, .limit = 25, .pipeline = 1, .space = 100000,
-			.key_bytes = 16, .value_bytes = 100, .seconds = 2, .warmup = 6, .seed = 1,
-	};
-	while ((option = getopt_long(argc, argv, "", known, NULL)) != -1)
-	{
-		switch (option)
-		{
-			case TARGET:
-				options.target = optarg;
-				break;
-			case WAY:
-				options.way = optarg;
-				break;
-			case WORK:
-				options.work = optarg;
-				break;
-			case MIX_NAME:
-				mix = read_mix(optarg);
-				break;
-			case CLIENTS:
-				options.clients = (int) read_count(optarg, 1, MAX_CLIENTS);
-				break;
-			case BATCH:
-				options.batch = (int) read_count(optarg, 1, 1000000);
-				break;
-			case LIMIT:
-				options.limit = (int) read_count(optarg, 1, INT32_MAX);
-				break;
-			case PIPELINE:
-				options.pipeline = (int) read_count(optarg, 1, 10000);
-				break;
-			case KEYS:
-				keys = optarg;
-				break;
-			case SPACE:
-				options.space = read_count(optarg, 1, INT64_C(1) << 40);
-				break;
-			case LOAD:
-				options.load = true;
-				break;
-			case KEY_BYTES:
-				options.key_bytes = (int) read_count(optarg, 8, 254);
-				break;
-			case VALUE_BYTES:
-				options.value_bytes = (int) read_count(optarg, 0, 1 << 20);
-				break;
-			case COMPRESSIBLE:
-				options.compressible = true;
-				break;
-			case SECONDS:
-				options.seconds = read_seconds(optarg);
-				break;
-			case OPERATIONS:
-				options.operations = read_count(optarg, 1, INT64_C(1) << 40);
-				break;
-			case RATE:
-				options.rate = read_count(optarg, 1, 1000000000);
-				break;
-			case WARMUP:
-				options.warmup = (int) read_count(optarg, 0, 1000000);
-				break;
-			case SEED:
-				options.seed = read_count(optarg, 0, 0xffffff);
-				break;
-			default:
-				usage();
-		}
-	}
-	if (optind < argc)
-		usage();
-
-	action = read_action(options.work);
-	options.keys = keys != NULL ? read_key_order(keys) : action == PUT ? KEYS_RANDOM : KEYS_EXISTING;
-	if (options.keys == KEYS_ASCENDING && options.key_bytes < ASCENDING_BYTES)
-		die("ascending keys need --key-bytes of 12", "");
-	if (options.keys == KEYS_EXISTING && options.batch > options.space)
-		die("a batch cannot have more keys than there are", "");
-	if (options.pipeline > 1 && target->flush == NULL)
-		die("this knows no --pipeline", "");
-	if (options.load)
-		options.clients = options.pipeline = 1;
-	room = options.load && options.batch < LOAD_BATCH ? LOAD_BATCH : options.batch;
-}
-
 int
 load_main(int argc, char **argv, const Target *of)
 {
@@ -739,7 +556,10 @@ load_main(int argc, char **argv, const Target *of)
 	double		cpu_seconds;
 
 	target = of;
-	read_options(argc, argv);
+	options_read(argc, argv, target, &options);
+	action = read_action(options.work);
+	mix = read_mix(options.mix);
+	room = options.load && options.batch < LOAD_BATCH ? LOAD_BATCH : options.batch;
 	clients = allocate(sizeof(Client) * options.clients);
 	for (int i = 0; i < options.clients; i++)
 		clients[i].number = i;

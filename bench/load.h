@@ -34,6 +34,7 @@ typedef struct Options
 	const char *way;			/* how it is to be used */
 	const char *work;			/* what to do: put, get, get_many, range, mix,
 								 * or one of the target's */
+	const char *mix;			/* of which works a mix is */
 	int			clients;		/* threads, with a session each */
 	int			batch;			/* pairs of a put, keys of a get_many */
 	int			limit;			/* rows of a range */

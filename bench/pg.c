@@ -38,9 +38,9 @@
 
 #include <libpq-fe.h>
 
+#include "encode.h"
 #include "load.h"
 
-#define BYTEA_OID	17
 #define BINARY		1
 
 /* What the statements of a way are for. */
@@ -74,13 +74,6 @@ typedef struct Way
 	Form		form;
 	const char *sql[PURPOSES];
 } Way;
-
-typedef struct Buffer
-{
-	char	   *bytes;
-	size_t		len;
-	size_t		room;
-} Buffer;
 
 typedef struct Session
 {
@@ -221,106 +214,6 @@ fail(const char *what, const char *detail)
 }
 
 /* ------------------------------------------------------- parameters, results */
-
-static char *
-extend(Buffer *buffer, size_t len)
-{
-	if (buffer->room - buffer->len < len)
-	{
-		buffer->room = 2 * (buffer->len + len);
-		buffer->bytes = realloc(buffer->bytes, buffer->room);
-		if (buffer->bytes == NULL)
-			fail("out of memory", "");
-	}
-	buffer->len += len;
-	return buffer->bytes + buffer->len - len;
-}
-
-static void
-add_bytes(Buffer *buffer, const void *bytes, size_t len)
-{
-	memcpy(extend(buffer, len), bytes, len);
-}
-
-/* Add an integer as PostgreSQL's protocol has it, the highest byte first. */
-static void
-add_integer(Buffer *buffer, int64_t number, int size)
-{
-	char	   *bytes = extend(buffer, size);
-
-	for (int i = 0; i < size; i++)
-		bytes[i] = (char) (number >> 8 * (size - 1 - i));
-}
-
-static void
-add_field(Buffer *buffer, const void *bytes, size_t len)
-{
-	add_integer(buffer, (int64_t) len, 4);
-	add_bytes(buffer, bytes, len);
-}
-
-/* Have a bytea[] in a buffer, of keys or values. */
-static void
-make_array(Buffer *buffer, const Pair *pairs, int count, bool values)
-{
-	buffer->len = 0;
-	add_integer(buffer, 1, 4);	/* dimensions */
-	add_integer(buffer, 0, 4);	/* nulls */
-	add_integer(buffer, BYTEA_OID, 4);
-	add_integer(buffer, count, 4);
-	add_integer(buffer, 1, 4);	/* lower bound */
-	for (int i = 0; i < count; i++)
-	{
-		if (values)
-			add_field(buffer, pairs[i].value, pairs[i].value_len);
-		else
-			add_field(buffer, pairs[i].key, pairs[i].key_len);
-	}
-}
-
-static int
-varint_size(size_t number)
-{
-	int			size = 1;
-
-	while (number >>= 7)
-		size++;
-	return size;
-}
-
-/* Add the head of a protobuf field of bytes. */
-static void
-add_tag(Buffer *buffer, int field, size_t len)
-{
-	*extend(buffer, 1) = (char) (field << 3 | 2);
-	for (; len >= 0x80; len >>= 7)
-		*extend(buffer, 1) = (char) (len | 0x80);
-	*extend(buffer, 1) = (char) len;
-}
-
-/* Have a message log.ingest.v1.PutRequest in a buffer. */
-static void
-make_message(Buffer *buffer, const Pair *pairs, int count)
-{
-	buffer->len = 0;
-	for (int i = 0; i < count; i++)
-	{
-		const Pair *pair = &pairs[i];
-
-		add_tag(buffer, 1, 2 + varint_size(pair->key_len) + pair->key_len + varint_size(pair->value_len) + pair->value_len);
-		add_tag(buffer, 1, pair->key_len);
-		add_bytes(buffer, pair->key, pair->key_len);
-		add_tag(buffer, 2, pair->value_len);
-		add_bytes(buffer, pair->value, pair->value_len);
-	}
-}
-
-static void
-make_integer(Buffer *buffer, int64_t number)
-{
-	buffer->len = 0;
-	add_integer(buffer, number, 8);
-}
 
 static int64_t
 decode_integer(const char *bytes)
@@ -493,15 +386,7 @@ copy(Session *session, const Pair *pairs, int count)
 	if (PQresultStatus(result) != PGRES_COPY_IN)
 		fail("could not copy: ", PQerrorMessage(session->conn));
 	PQclear(result);
-	data->len = 0;
-	add_bytes(data, "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0\0", 19);
-	for (int i = 0; i < count; i++)
-	{
-		add_integer(data, 2, 2);	/* columns */
-		add_field(data, pairs[i].key, pairs[i].key_len);
-		add_field(data, pairs[i].value, pairs[i].value_len);
-	}
-	add_integer(data, -1, 2);	/* no more rows */
+	encode_copy(data, pairs, count);
 	if (PQputCopyData(session->conn, data->bytes, (int) data->len) != 1 || PQputCopyEnd(session->conn, NULL) != 1)
 		fail("could not copy: ", PQerrorMessage(session->conn));
 	while ((result = PQgetResult(session->conn)) != NULL)
@@ -518,7 +403,7 @@ put(void *opaque, const Pair *pairs, int count)
 		copy(session, pairs, count);
 	else if (way->form == MESSAGE)
 	{
-		make_message(&session->first, pairs, count);
+		encode_message(&session->first, pairs, count);
 		PQclear(execute_buffers(session, purpose, 1));
 	}
 	else if (count == 1)
@@ -530,8 +415,8 @@ put(void *opaque, const Pair *pairs, int count)
 	}
 	else
 	{
-		make_array(&session->first, pairs, count, false);
-		make_array(&session->second, pairs, count, true);
+		encode_array(&session->first, pairs, count, false);
+		encode_array(&session->second, pairs, count, true);
 		PQclear(execute_buffers(session, purpose, 2));
 	}
 }
@@ -552,7 +437,7 @@ get_many(void *opaque, const Pair *keys, int count)
 {
 	Session    *session = opaque;
 
-	make_array(&session->first, keys, count, false);
+	encode_array(&session->first, keys, count, false);
 	return count_and_clear(execute_buffers(session, GET_MANY, 1));
 }
 
@@ -561,9 +446,8 @@ range(void *opaque, const Pair *first, int limit)
 {
 	Session    *session = opaque;
 
-	session->first.len = 0;
-	add_bytes(&session->first, first->key, first->key_len);
-	make_integer(&session->second, limit);
+	encode_bytes(&session->first, first->key, first->key_len);
+	encode_integer(&session->second, limit);
 	return count_and_clear(execute_buffers(session, RANGE, 2));
 }
 
@@ -596,7 +480,7 @@ get_inside(void *opaque, const Pair *keys, int count)
 	PGresult   *result;
 	int			found;
 
-	make_array(&session->first, keys, count, false);
+	encode_array(&session->first, keys, count, false);
 	result = execute_buffers(session, INSIDE, 1);
 	found = (int) decode_integer(PQgetvalue(result, 0, 0));
 	PQclear(result);
@@ -640,8 +524,8 @@ read_feed(void *opaque, const Pair *keys, int count)
 	uint64_t	place = (uint64_t) decode_integer((const char *) keys->key) % places;
 
 	(void) count;
-	make_integer(&session->first, lowest - 1 + (int64_t) place);
-	make_integer(&session->second, options->limit);
+	encode_integer(&session->first, lowest - 1 + (int64_t) place);
+	encode_integer(&session->second, options->limit);
 	return count_and_clear(execute_buffers(session, FEED, 2));
 }
 
