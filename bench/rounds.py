@@ -25,7 +25,12 @@ def wal(fields):
     return fields["wal_bytes"] / fields["entries"]
 
 
-UNITS = {throughput: "entries/s", duration: "µs/entry", call_duration: "µs", wal: "bytes/entry"}
+def cpu(fields):
+    """Of the backends, which pg tells if they are on its machine."""
+    return fields["cpu_us"] / fields["entries"]
+
+
+UNITS = {throughput: "entries/s", duration: "µs/entry", call_duration: "µs", wal: "bytes/entry", cpu: "µs/entry"}
 
 
 @dataclasses.dataclass
@@ -52,7 +57,7 @@ class Comparison:
     b: Optional[Load] = None
     figure: Callable = throughput
     space: Optional[Callable] = None  # of the scale: how many keys there are
-    fixed: bool = False  # as many operations for both, since they make the stores larger
+    fixed: float = 0  # as many operations for both, since they make the stores larger: the scale's batches times this
     reads: bool = False  # no more: other comparisons find the same
     special: Optional[Callable] = None  # does it all another way
     unit: Optional[str] = None
@@ -86,7 +91,7 @@ def result_of(pairs):
 
 def how_long(bench, comparison):
     if comparison.fixed:
-        return {"operations": bench.scale.batches}
+        return {"operations": round(comparison.fixed * bench.scale.batches)}
     return {"seconds": bench.scale.seconds}
 
 
