@@ -189,8 +189,9 @@ class Report:
         self._sections.append((title, text))
 
     def leave_out(self, name, reason):
-        say(f"    {name} is left out: {reason}")
-        self._left_out[name] = str(reason).splitlines()[0] if str(reason) else type(reason).__name__
+        reason = str(reason) or type(reason).__name__
+        say(f"    {name} is left out: {reason[:1000]}")
+        self._left_out[name] = reason.splitlines()[0]
 
     def plot(self, name, *arguments, **options):
         if not plots.available():
