@@ -85,7 +85,6 @@ static int	room;				/* pairs that a client has to make at once */
 
 static pthread_barrier_t ready; /* all are connected and warm */
 static pthread_barrier_t go;
-static int64_t started;
 static atomic_bool stop;
 static atomic_int_least64_t turns;	/* operations that were begun */
 
@@ -367,20 +366,13 @@ make_room(Client *client)
 	};
 }
 
-/* Whether there is one more turn; wait for its time if there is a rate. */
+/* Whether there is one more turn. */
 static bool
-await_turn(void)
+has_turn(void)
 {
-	int64_t		turn;
-
-	if (options.operations <= 0 && options.rate <= 0)
-		return !atomic_load_explicit(&stop, memory_order_relaxed);
-	turn = atomic_fetch_add(&turns, options.pipeline);
-	if (options.operations > 0 && turn >= options.operations)
-		return false;
-	if (options.rate > 0)
-		sleep_until(started + (int64_t) ((double) turn / (double) options.rate * 1e9));
-	return !atomic_load(&stop);
+	if (options.operations > 0)
+		return atomic_fetch_add(&turns, options.pipeline) < options.operations;
+	return !atomic_load_explicit(&stop, memory_order_relaxed);
 }
 
 static void *
@@ -396,7 +388,7 @@ run_client(void *argument)
 	forget_counts(client);
 	pthread_barrier_wait(&ready);
 	pthread_barrier_wait(&go);
-	while (await_turn())
+	while (has_turn())
 		take_turn(client);
 	return NULL;
 }
@@ -477,6 +469,7 @@ report(const Client *clients, double seconds, double cpu_seconds)
 static double
 run_clients(Client *clients, double *cpu_seconds)
 {
+	int64_t		started;
 	int64_t		ended;
 
 	pthread_barrier_init(&ready, NULL, options.clients + 1);

@@ -48,8 +48,6 @@ typedef struct Options
 	double		seconds;		/* how long, or */
 	int64_t		operations;		/* how many, of all clients together, if above
 								 * 0 */
-	int64_t		rate;			/* operations a second, of all clients
-								 * together, if above 0 */
 	int			warmup;			/* operations of each client before the clock
 								 * starts */
 	int64_t		seed;

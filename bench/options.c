@@ -58,7 +58,7 @@ usage(void)
 			"  --keys random|ascending|existing|one   (random to put, existing to read)\n"
 			"  --space N --load   (100,000 existing keys; --load puts them and ends)\n"
 			"  --key-bytes N --value-bytes N --compressible   (16 100)\n"
-			"  --seconds S, or --operations N; --rate N   (2; of all clients together)\n"
+			"  --seconds S, or --operations N   (2; of all clients together)\n"
 			"  --warmup N --seed N   (6 operations of each client; 1)\n"
 			"  %s\n", target->usage);
 	exit(2);
@@ -139,7 +139,6 @@ read_command_line(int argc, char **argv, Options *options, const char **keys, co
 		{"compressible", FLAG, &options->compressible, 0, 0},
 		{"seconds", TEXT, seconds, 0, 0},
 		{"operations", LARGE_COUNT, &options->operations, 1, INT64_C(1) << 40},
-		{"rate", LARGE_COUNT, &options->rate, 1, 1000000000},
 		{"warmup", COUNT, &options->warmup, 0, 1000000},
 		{"seed", LARGE_COUNT, &options->seed, 0, 0xffffff},
 	};
