@@ -68,6 +68,8 @@ def read_arguments():
 
 
 def interrupted(*_):
+    for which in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(which, signal.SIG_IGN)  # once is enough: what was started is being ended
     raise KeyboardInterrupt
 
 
@@ -80,6 +82,9 @@ def main():
         return 0
     signal.signal(signal.SIGINT, interrupted)
     signal.signal(signal.SIGTERM, interrupted)
+    pid_file = os.path.join(arguments.area, "compare.pid")
+    with open(pid_file, "w", encoding="ascii") as file:
+        file.write(f"{os.getpid()}\n")
 
     output = os.path.join(arguments.area, "output")
     bench = Bench(arguments.area, arguments.bindir, QUICK if arguments.quick else FULL)
@@ -104,6 +109,7 @@ def main():
     finally:
         bench.stop_all()
         report.save()
+        os.unlink(pid_file)
     print(report.text())
     return status
 
