@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 
 from rounds import Comparison, Result, alternate, call_duration, cpu, duration, result_of, wal
 from stage import HERE, PATIENCE, Failure, load, say
@@ -99,16 +100,19 @@ def measure_retention(bench, _):
                      str(scale.retention_seconds), str(scale.retention_keep)],
                     patience=scale.retention_seconds + PATIENCE)
     bench.drop_database("bench")
+    rate = re.search(r"^([0-9]+) puts a second$", out, re.MULTILINE)
+    if rate is None:
+        raise Failure("bench/retention has not told how fast it put")
     samples = []
     for line in out.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         if len(cells) == 5 and cells[0].isdigit():
             samples.append((int(cells[0]), float(cells[4])))
-    bench.note(retention=samples)
+    bench.note(retention=samples, rate=int(rate.group(1)))
     settled = [ratio for second, ratio in samples if second >= scale.retention_seconds / 3]
     if not settled:
         raise Failure("bench/retention has told nothing")
-    return Result(settled), samples
+    return Result(settled), (int(rate.group(1)), samples)
 
 
 def compare_sizes(bench, _):

@@ -235,10 +235,12 @@ class Report:
 def tell_more(report, comparison, more):
     """Of comparisons that have more than a ratio to tell."""
     if comparison.name == "log-heap":
-        report.add_section("The log's size", "While batches are put and pruned, as a ratio to that of the retained ones:\n\n"
-                           + table(["seconds", "ratio"], [[str(second), f"{ratio:.2f}"] for second, ratio in more]))
+        rate, samples = more
+        report.add_section("The log's size", f"While {rate:,} batches a second are put and the log is pruned (of 5,000 that"
+                           " were wanted), as a ratio to that of the retained ones:\n\n"
+                           + table(["seconds", "ratio"], [[str(second), f"{ratio:.2f}"] for second, ratio in samples]))
         report.plot("log-size", "The log's size under 5,000 batches a second", "seconds", "times the ideal size",
-                    {"log": more})
+                    {"log": samples})
     elif comparison.name == "put-size":
         sizes = [size for size, _ in next(iter(more.values()))]
         rows = [[kind, *(f"{number(found.a)} ({found.ratio:.2f}×)" for _, found in points)]
