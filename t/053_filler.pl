@@ -130,15 +130,7 @@ $quick->do('SET synchronous_commit = local');
 $reader->do('SET synchronous_commit = local');
 $reader->do(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 $node->reload;
-wait_until(
-	'a commit waits for the standby',
-	sub {
-		start_put($slow, 'slow');
-		my $how = wait_until('the commit waits or is done',
-			sub { $slow->pg_ready ? 'done' : wait_event($slow) eq 'SyncRep' && 'waits' });
-		$slow->pg_result if $how eq 'done';
-		return $how eq 'waits';
-	});
+commit_hangs($slow, q{SELECT store_put('slow', 'value')}, $reader);
 put($quick, 'quick');
 have_worker_look();
 $reader->do('ALTER SYSTEM RESET synchronous_standby_names');

@@ -4,7 +4,6 @@
 use strict;
 use warnings;
 
-use DBD::Pg ':async';
 use FindBin;
 use IO::Select;
 use lib $FindBin::RealBin;
@@ -141,11 +140,7 @@ is($cursor, $number, 'all was read');
 my $hanging = session($node);
 $reader->do(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 $node->reload;
-wait_until('it is in force', sub { value($reader, 'SHOW synchronous_standby_names') eq 'nobody' });
-$hanging->do('DO $$BEGIN CREATE TABLE hanging (); NOTIFY others; END$$', { pg_async => PG_ASYNC });
-wait_until('it hangs', sub {
-	value($reader, q{SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'});
-});
+commit_hangs($hanging, 'DO $$BEGIN DROP TABLE IF EXISTS hanging; CREATE TABLE hanging (); NOTIFY others; END$$', $reader);
 $writer->do('SET synchronous_commit = local');
 my $first = put($writer);
 ok(wait_until('the worker has given up', sub {

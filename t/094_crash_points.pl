@@ -98,17 +98,7 @@ sub require_standby
 	$probe->do('CREATE TABLE probe ()');
 	$reader->do(q{ALTER SYSTEM SET synchronous_standby_names = 'nobody'});
 	$node->reload;
-	wait_until(
-		'commits wait',
-		sub {
-			$probe->do('DROP TABLE IF EXISTS probe; CREATE TABLE probe ()', { pg_async => PG_ASYNC });
-			my $how = wait_until('it waits or is done', sub {
-				$probe->pg_ready ? 'done' : value($reader,
-					q{SELECT 'waits' FROM pg_stat_activity WHERE pid = ? AND wait_event = 'SyncRep'}, $probe->{pg_pid});
-			});
-			$probe->pg_result if $how eq 'done';
-			return $how eq 'waits';
-		});
+	commit_hangs($probe, 'DROP TABLE IF EXISTS probe; CREATE TABLE probe ()', $reader);
 	$reader->do('SELECT pg_cancel_backend(?)', undef, $probe->{pg_pid});
 	$probe->pg_result;
 	$quick->do('DROP TABLE probe');

@@ -12,6 +12,7 @@ use strict;
 use warnings;
 
 use Carp;
+use DBD::Pg ':async';
 use DBI;
 use Exporter 'import';
 use POSIX ();
@@ -22,7 +23,7 @@ use Time::HiRes qw(time usleep);
 our @EXPORT = qw(
   standby_of write_at_random read_on unlike_log
   store_node crash session failure value wait_until wait_complete
-  worker_pid worker_has_left launcher_pid leave_hole is_logged
+  commit_hangs worker_pid worker_has_left launcher_pid leave_hole is_logged
   fork_client wait_clients snapshot problems verify entries);
 
 my $timeout = $PostgreSQL::Test::Utils::timeout_default;
@@ -127,6 +128,29 @@ sub wait_until
 		croak "timed out waiting until $what" if time > $end;
 		usleep(20_000);
 	}
+}
+
+# Run a statement, again and again, until its commit waits for a synchronous
+# standby that there is not: the setting is in force when the checkpointer has
+# heard of it, which does not show in SHOW.
+sub commit_hangs
+{
+	my ($session, $sql, $reader) = @_;
+
+	return wait_until(
+		'a commit waits for the standby',
+		sub {
+			$session->do($sql, { pg_async => PG_ASYNC });
+			my $how = wait_until(
+				'the commit waits or is done',
+				sub {
+					$session->pg_ready ? 'done' : value($reader,
+						q{SELECT 'waits' FROM pg_stat_activity WHERE pid = ? AND wait_event = 'SyncRep'},
+						$session->{pg_pid});
+				});
+			$session->pg_result if $how eq 'done';
+			return $how eq 'waits';
+		});
 }
 
 # Wait until the log has no hole and everything in it can be relied on; return
