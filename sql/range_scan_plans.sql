@@ -47,7 +47,7 @@ SELECT pg_temp.differences();
 RESET enable_seqscan;
 RESET enable_bitmapscan;
 
--- C6: the planner sees through the function and reads the index until the limit: nothing is copied first
+-- C6: it is a node of the plan, which reads the index until the limit: nothing is copied first, nor sorted
 SELECT store_put_batch(array_agg(int4send(i)), array_agg(int4send(i))) FROM generate_series(1, 10000) AS i;
 ANALYZE store_kv;
 CREATE FUNCTION pg_temp.plan_has(query text, pattern text) RETURNS boolean LANGUAGE plpgsql AS $$
@@ -60,13 +60,91 @@ BEGIN
 	END LOOP;
 	RETURN found;
 END $$;
-SELECT query, pg_temp.plan_has(query, 'Function Scan|Seq Scan|Bitmap|Materialize') AS opaque,
-	   pg_temp.plan_has(query, 'Index (Only )?Scan.* using store_kv_pkey') AS by_index
+SELECT query, pg_temp.plan_has(query, 'Function Scan|Sort|Materialize') AS collected,
+	   pg_temp.plan_has(query, 'Custom Scan \(StoreRangeScan\)') AS a_node
 FROM unnest(ARRAY[$$ SELECT * FROM store_range_scan("limit" => 10) $$,
 				  $$ SELECT * FROM store_range_scan('\x61', '\x62', 10) $$,
 				  $$ SELECT * FROM store_range_scan('', '\x62', 10, false) $$,
 				  $$ SELECT key FROM store_range_scan('\x00', '', NULL, false, 1) LIMIT 3 $$,
+				  $$ SELECT * FROM store_range_scan() ORDER BY key LIMIT 3 $$,
+				  $$ SELECT * FROM store_range_scan(forward => false) ORDER BY key DESC LIMIT 3 $$,
 				  $$ EXECUTE scan ('\x61', '', 2, false, 1) $$]) AS query;
+
+-- in the other order they are sorted
+SELECT pg_temp.plan_has('SELECT * FROM store_range_scan() ORDER BY key DESC', 'Sort') AS sorted;
+
+-- whole rows, filters, arguments of each row, arguments that are read, and rows that are read again
+CREATE TABLE bounds (low bytea, high bytea);
+INSERT INTO bounds VALUES ('\x60', '\x6100'), ('\x7f', '\x80'), ('\xff', '');
+SELECT r FROM store_range_scan('\x60', '\x62') AS r;
+SELECT key FROM store_range_scan('\x60', '\x80') WHERE value IN ('1', '9') AND key > '\x61';
+SELECT low, r.* FROM bounds, store_range_scan(low, high) AS r;
+SELECT low, (SELECT count(*) FROM store_range_scan(low, high)) AS n FROM bounds;
+SELECT key FROM store_range_scan((SELECT min(low::text)::bytea FROM bounds), (SELECT high FROM bounds WHERE low = '\x7f'));
+SELECT m.* FROM bounds, store_get_many(ARRAY[low, high]) AS m WHERE m.value IS NOT NULL;
+SELECT a.key, b.value FROM store_range_scan('\x61', '\x80') AS a LEFT JOIN store_range_scan('\x61', '\x7f') AS b USING (key);
+SELECT r.*, r.ordinality FROM store_range_scan("limit" => 1) WITH ORDINALITY AS r;
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT key FROM store_range_scan('\x60', '\x80');
+FETCH 2 FROM c;
+FETCH BACKWARD 1 FROM c;
+SAVEPOINT s;
+FETCH 1 FROM c;
+ROLLBACK TO s;
+FETCH 1 FROM c;
+COMMIT;
+-- volatile arguments are evaluated once, however often the rows are read
+SET enable_material = off;
+SET enable_hashjoin = off;
+SET enable_mergejoin = off;
+CREATE SEQUENCE limits;
+SELECT g, count(key) FROM generate_series(1, 3) AS g LEFT JOIN store_range_scan("limit" => nextval('limits') - 1) ON true GROUP BY g;
+RESET enable_material;
+RESET enable_hashjoin;
+RESET enable_mergejoin;
+-- the table is altered between two pages of rows that are read by SQL
+BEGIN;
+CREATE TABLE kid () INHERITS (store_kv);
+DECLARE c CURSOR FOR SELECT key FROM store_range_scan() WHERE value IS NOT NULL;
+MOVE 16 FROM c;
+ALTER TABLE store_kv RENAME value TO old;
+ALTER TABLE store_kv ADD COLUMN value int DEFAULT 5;
+FETCH 1 FROM c;
+ROLLBACK;
+-- rows that are found again after a lock was waited for
+UPDATE bounds SET high = value FROM store_range_scan('\x61', '\x61') AS r WHERE low = '\x60' RETURNING low, high;
+-- a function with settings of its own is run as it is
+ALTER FUNCTION store_range_scan SET work_mem = '1MB';
+SELECT pg_temp.plan_has('SELECT * FROM store_range_scan()', 'Function Scan') AS collected;
+SELECT key FROM store_range_scan('\x61', '\x7f', 2);
+ALTER FUNCTION store_range_scan RESET ALL;
+-- without the right to call it
+CREATE ROLE regress_scan_none;
+REVOKE EXECUTE ON FUNCTION store_range_scan FROM PUBLIC;
+GRANT SELECT ON store_kv TO regress_scan_none;
+SET ROLE regress_scan_none;
+SELECT count(*) FROM store_range_scan();
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION store_range_scan TO PUBLIC;
+DROP OWNED BY regress_scan_none;
+DROP ROLE regress_scan_none;
+
+-- keys alone, from the index where all see the rows, and where not
+VACUUM store_kv;
+SELECT count(*) FROM store_range_scan();
+SELECT store_delete_batch('{"\\x7f"}') > 0, store_put('\x7e', 'new') > 0;
+SELECT key FROM store_range_scan('\x7e', '\x7f');
+SELECT count(*) FROM store_range_scan(forward => false);
+-- pages of rows that are read by SQL, one after the other
+SET storeengine.debug_access = sql;
+SELECT count(*), count(DISTINCT key), count(value) FROM store_range_scan();
+SELECT count(*), count(DISTINCT key) FROM store_range_scan(forward => false);
+SELECT count(*) FROM store_range_scan("limit" => 1000);
+SELECT bool_and(a.key = b.key) FROM (SELECT key, row_number() OVER () FROM store_range_scan()) AS a
+	JOIN (SELECT key, row_number() OVER (ORDER BY key) FROM store_kv) AS b USING (row_number);
+SELECT bool_and(a.key = b.key) FROM (SELECT key, row_number() OVER () FROM store_range_scan(forward => false)) AS a
+	JOIN (SELECT key, row_number() OVER (ORDER BY key DESC) FROM store_kv) AS b USING (row_number);
+RESET storeengine.debug_access;
 
 -- in parallel workers
 DO $$

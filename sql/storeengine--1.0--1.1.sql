@@ -39,6 +39,31 @@ COMMENT ON FUNCTION store_read_log(bigint, store_selector[], store_filter[], big
 'what the batches after a cursor put and deleted, in order, and the new cursor; SE001 if the next batch is pruned, SE004 if the cursor is of another history';
 
 --
+-- Reads that the planner knows as nodes of its plans.
+--
+
+CREATE FUNCTION store_scan_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+COMMENT ON FUNCTION store_scan_support(internal) IS
+'internal: tell the planner about store_range_scan and store_get_many';
+
+CREATE OR REPLACE FUNCTION store_get_many(keys bytea[], min_sequence_number bigint DEFAULT NULL)
+	RETURNS SETOF store_entry
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100 ROWS 100
+	SUPPORT store_scan_support;
+
+CREATE OR REPLACE FUNCTION store_range_scan(start bytea DEFAULT '', "end" bytea DEFAULT '',
+											"limit" bigint DEFAULT NULL, forward boolean DEFAULT true,
+											min_sequence_number bigint DEFAULT NULL)
+	RETURNS SETOF store_entry
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 100 ROWS 1000
+	SUPPORT store_scan_support;
+
+DROP FUNCTION store_check_keys(bytea[], bigint);
+DROP FUNCTION store_check_scan(bytea, bytea, bigint, boolean, bigint);
+DROP FUNCTION store_scan_bound(bytea);
+
+--
 -- Verifying.
 --
 

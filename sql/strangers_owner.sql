@@ -152,7 +152,7 @@ SELECT change, changed(change) FROM unnest(ARRAY[
 	'ALTER TABLE store_control RENAME TO old; CREATE TABLE store_control (LIKE old INCLUDING ALL)',
 	'ALTER EXTENSION storeengine DROP TABLE store_kv',
 	'ALTER VIEW store_status RENAME TO old',
-	'ALTER FUNCTION store_scan_bound(bytea) RENAME TO old'
+	'ALTER FUNCTION store_scan_support(internal) RENAME TO old'
 ]) WITH ORDINALITY AS u (change, place) ORDER BY place;
 
 -- each column renamed, and each dropped that can be

@@ -61,6 +61,35 @@ typedef bool SeIndexesToUpdate;
 #define se_must_index(indexes) (indexes)
 #endif
 
+/* The right to execute a function. */
+#if PG_VERSION_NUM >= 160000
+#define se_proc_aclcheck(function, user) \
+	object_aclcheck(ProcedureRelationId, function, user, ACL_EXECUTE)
+#else
+#define se_proc_aclcheck(function, user) pg_proc_aclcheck(function, user, ACL_EXECUTE)
+#endif
+
+/* Where EXPLAIN's formats are. */
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
+#endif
+
+/* Before PostgreSQL 16, keys had to tell whether an outer join can make them NULL. */
+#if PG_VERSION_NUM >= 160000
+#define se_build_expression_pathkey(root, expr, operator, relids) \
+	build_expression_pathkey(root, expr, operator, relids, false)
+#else
+#define se_build_expression_pathkey(root, expr, operator, relids) \
+	build_expression_pathkey(root, expr, NULL, operator, relids, false)
+#endif
+
+#if PG_VERSION_NUM >= 170000
+#define se_estimate_array_length(root, array) estimate_array_length(root, array)
+#else
+#define se_estimate_array_length(root, array) estimate_array_length(array)
+#endif
+
 /* Before PostgreSQL 18 this has another name. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

@@ -123,9 +123,12 @@ se_report_null_element(const char *name, int position)
 			 errdetail("Element %d is NULL.", position)));
 }
 
-/* Take a bytea[] apart; NULL elements are errors. */
-static Datum *
-bytea_elements(ArrayType *array, const char *name, int *count)
+/*
+ * Take a bytea[] apart, into the current memory context.  Raises 22004 for NULL
+ * elements, 2202E for an array of the wrong shape, naming the argument.
+ */
+Datum *
+se_bytea_elements(ArrayType *array, const char *name, int *count)
 {
 	Datum	   *elements;
 	bool	   *nulls;
@@ -192,8 +195,8 @@ se_batch_from_arrays(ArrayType *keys, ArrayType *values)
 
 	check_entry_count(keys);
 	check_entry_count(values);
-	key_datums = bytea_elements(keys, "keys", &nkeys);
-	value_datums = bytea_elements(values, "values", &nvalues);
+	key_datums = se_bytea_elements(keys, "keys", &nkeys);
+	value_datums = se_bytea_elements(values, "values", &nvalues);
 	if (nkeys != nvalues)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
@@ -221,7 +224,7 @@ se_batch_from_keys(ArrayType *keys)
 	Datum	   *datums;
 
 	check_entry_count(keys);
-	datums = bytea_elements(keys, "keys", &nkeys);
+	datums = se_bytea_elements(keys, "keys", &nkeys);
 	start_batch(&builder, nkeys);
 	for (int i = 0; i < nkeys; i++)
 	{
@@ -570,16 +573,4 @@ se_batch_decode(bytea *payload, Oid entry_type)
 		pfree(DatumGetPointer(columns[1]));
 	}
 	return DatumGetArrayTypeP(makeArrayResult(state, CurrentMemoryContext));
-}
-
-/*
- * Check an array of keys to be read.  Raises 22004 for NULL elements, 2202E
- * for an array of the wrong shape.
- */
-void
-se_check_key_array(ArrayType *keys)
-{
-	int			count;
-
-	pfree(bytea_elements(keys, "keys", &count));
 }

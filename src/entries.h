@@ -43,7 +43,7 @@ extern Datum se_bytea_datum(const uint8_t *bytes, size_t len);
 extern bytea *se_batch_encode(const SeBatch *batch);
 extern ArrayType *se_batch_decode(bytea *payload, Oid entry_type);
 
-extern void se_check_key_array(ArrayType *keys);
+extern Datum *se_bytea_elements(ArrayType *array, const char *name, int *count);
 extern void se_check_one_dimension(ArrayType *array, const char *name);
 extern void se_report_null_element(const char *name, int position);
 

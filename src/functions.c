@@ -23,7 +23,7 @@
 #include "entries.h"
 #include "frontier.h"
 #include "history.h"
-#include "kv.h"
+#include "kv_read.h"
 #include "prune.h"
 #include "registry.h"
 #include "store.h"
@@ -126,13 +126,16 @@ store_get(PG_FUNCTION_ARGS)
 /*
  * store_check_keys(keys bytea[], min_sequence_number bigint) returns bytea[]
  *
- * What store_get_many() cannot say in SQL: check the arguments, return keys.
+ * Of version 1.0, where store_get_many() is written in SQL: check its arguments,
+ * return keys.
  */
 Datum
 store_check_keys(PG_FUNCTION_ARGS)
 {
+	int			count;
+
 	se_check_not_null(fcinfo, 0, "keys");
-	se_check_key_array(PG_GETARG_ARRAYTYPE_P(0));
+	(void) se_bytea_elements(PG_GETARG_ARRAYTYPE_P(0), "keys", &count);
 	se_check_min_sequence_number(fcinfo, 1);
 	PG_RETURN_DATUM(PG_GETARG_DATUM(0));
 }
@@ -141,8 +144,8 @@ store_check_keys(PG_FUNCTION_ARGS)
  * store_check_scan(start bytea, "end" bytea, "limit" bigint, forward boolean,
  *					min_sequence_number bigint) returns boolean
  *
- * What store_range_scan() cannot say in SQL: check the arguments, tell
- * whether any rows are wanted.  LIMIT itself has refused a negative limit.
+ * Of version 1.0, where store_range_scan() is written in SQL: check its arguments,
+ * tell whether any rows are wanted.  LIMIT itself has refused a negative limit.
  */
 Datum
 store_check_scan(PG_FUNCTION_ARGS)
@@ -157,7 +160,7 @@ store_check_scan(PG_FUNCTION_ARGS)
 /*
  * store_scan_bound(bound bytea) returns bytea
  *
- * Return a bound of store_range_scan(), but not before the scan starts: from
+ * Of version 1.0: return a bound of store_range_scan(), but not before the scan starts: from
  * a NULL, or a start above the end, the planner would see that there are no
  * rows, and drop the scan with the checks of its arguments.
  */

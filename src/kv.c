@@ -1,6 +1,6 @@
 /*
  * kv.c
- *		The key-value table: change it by batches, read it by key.
+ *		The key-value table: change it by batches.
  *
  * Every change leaves all keys of the batch locked until the transaction
  * ends, absent ones included, so that of two writers of one key the one that
@@ -79,26 +79,6 @@ present_sql(const SeStore *store)
 					store->kv_name);
 }
 
-/* SQL: read a key. */
-static const char *
-get_sql(const SeStore *store)
-{
-	return psprintf("SELECT value FROM %s WHERE key OPERATOR(pg_catalog.=) $1",
-					store->kv_name);
-}
-
-/* SQL: read the keys between two, both inclusive. */
-static const char *
-scan_sql(const SeStore *store)
-{
-	return psprintf("SELECT key FROM %s"
-					" WHERE key OPERATOR(pg_catalog.>=) $1 AND key OPERATOR(pg_catalog.<=) $2",
-					store->kv_name);
-}
-
-/* How many rows a scan fetches at a time. */
-#define SCAN_ROWS 1000
-
 static const Oid key_types[] = {BYTEAOID};
 
 /* Generic plans: a batch must not become a constant in one made for it. */
@@ -107,8 +87,6 @@ static SeStatement lock_statement = {.sql = lock_sql, .nargs = 1, .argtypes = {B
 static SeStatement delete_statement = {.sql = delete_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
 static SeStatement unlike_statement = {.sql = unlike_sql, .nargs = 2, .argtypes = {BYTEAARRAYOID, BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
 static SeStatement present_statement = {.sql = present_sql, .nargs = 1, .argtypes = {BYTEAARRAYOID}, .options = CURSOR_OPT_GENERIC_PLAN};
-static SeStatement get_statement = {.sql = get_sql, .nargs = 1, .argtypes = {BYTEAOID}};
-static SeStatement scan_statement = {.sql = scan_sql, .nargs = 2, .argtypes = {BYTEAOID, BYTEAOID}};
 
 /*
  * Refuse a batch of which a policy or a trigger of the table's owner left
@@ -276,98 +254,4 @@ se_kv_delete(const SeStore *store, const SeBatch *distinct)
 					  se_store_execute(store, &delete_statement, &keys, NULL, false));
 	check_as_written(store, &present_statement, &keys);
 	SPI_finish();
-}
-
-/* Read the value of a key by SQL, as se_kv_get_directly(). */
-static void
-get_by_sql(const SeStore *store, Datum key, bool *found, Datum *value, bool *isnull)
-{
-	SPI_connect();
-	*found = se_store_execute(store, &get_statement, &key, NULL, true) > 0;
-	if (*found)
-	{
-		*value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, isnull);
-		if (!*isnull)
-			*value = SPI_datumTransfer(*value, false, -1);
-	}
-	SPI_finish();
-}
-
-/*
- * Read the value of a key with the caller's snapshot; false if there is none.
- * The caller has locked the table of pairs.  Raises XX001 if the value is NULL.
- */
-bool
-se_kv_get(const SeStore *store, Datum key, Datum *value)
-{
-	bool		found;
-	bool		isnull;
-
-	if (!se_kv_get_directly(store, key, &found, value, &isnull))
-		get_by_sql(store, key, &found, value, &isnull);
-	if (found && isnull)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("value of a key is NULL")));
-	return found;
-}
-
-/* Make a key that is not below any key with a prefix: longer than all keys. */
-static bytea *
-last_of_family(const uint8_t *prefix, size_t len)
-{
-	bytea	   *last = palloc(VARHDRSZ + SE_MAX_KEY_LEN + 1);
-
-	SET_VARSIZE(last, VARHDRSZ + SE_MAX_KEY_LEN + 1);
-	memset(VARDATA(last), 0xff, SE_MAX_KEY_LEN + 1);
-	memcpy(VARDATA(last), prefix, len);
-	return last;
-}
-
-/*
- * Start to read the keys that have a prefix, in no particular order, as of the
- * active snapshot.  The caller is connected to SPI, and has locked the store.
- */
-void
-se_kv_scan_begin(const SeStore *store, const uint8_t *prefix, size_t len, SeKvScan *scan)
-{
-	Datum		args[2];
-
-	args[0] = PointerGetDatum(cstring_to_text_with_len((const char *) prefix, len));
-	args[1] = PointerGetDatum(last_of_family(prefix, len));
-	se_store_prepare(store, &scan_statement);
-	scan->portal = SPI_cursor_open(NULL, scan_statement.plan, args, NULL, true);
-	scan->rows = NULL;
-	scan->next = 0;
-}
-
-/*
- * Read the next key, which is there until the next call; NULL at the end.
- */
-bytea *
-se_kv_scan_next(SeKvScan *scan)
-{
-	bool		isnull;
-
-	if (scan->rows == NULL || scan->next == scan->rows->numvals)
-	{
-		SPI_freetuptable(scan->rows);
-		SPI_cursor_fetch(scan->portal, true, SCAN_ROWS);
-		scan->rows = SPI_tuptable;
-		scan->next = 0;
-		if (SPI_processed == 0)
-			return NULL;
-	}
-	return DatumGetByteaPP(SPI_getbinval(scan->rows->vals[scan->next++],
-										 scan->rows->tupdesc, 1, &isnull));
-}
-
-/*
- * End a scan.
- */
-void
-se_kv_scan_end(SeKvScan *scan)
-{
-	SPI_freetuptable(scan->rows);
-	SPI_cursor_close(scan->portal);
 }

@@ -32,7 +32,6 @@
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -112,7 +111,8 @@ kv_checks(void)
 									InvalidOid, InvalidOid));
 }
 
-static SePlainTable plain_kv = {.key_type = BYTEAOID, .natts = SE_KV_NATTS, .checks = kv_checks};
+/* What the table must be like. */
+SePlainTable se_plain_kv = {.key_type = BYTEAOID, .natts = SE_KV_NATTS, .checks = kv_checks};
 
 /* Get ready to put some entries; the caller has locked the store. */
 static Put *
@@ -128,7 +128,7 @@ begin_put(const SeStore *store, int count)
 		UpdateActiveSnapshotCommandId();
 		put->snapshot = GetActiveSnapshot();
 	}
-	se_direct_open(&put->direct, store->kv, &plain_kv);
+	se_direct_open(&put->direct, store->kv, &se_plain_kv);
 	CheckCmdReplicaIdentity(put->direct.table, CMD_UPDATE);
 	InitDirtySnapshot(put->dirty);
 	put->scan = se_index_beginscan(put->direct.table, put->direct.index, &put->dirty, 1);
@@ -458,7 +458,7 @@ se_kv_put_directly(const SeStore *store, const SeBatch *distinct)
 	Put		   *put;
 
 	if (!se_direct_may_write(store, store->kv, ACL_SELECT | ACL_INSERT | ACL_UPDATE,
-							 &plain_kv))
+							 &se_plain_kv))
 		return false;
 
 	put = begin_put(store, distinct->count);
@@ -471,42 +471,5 @@ se_kv_put_directly(const SeStore *store, const SeBatch *distinct)
 	add_waiting(put);
 	note_guess(put, true);
 	end_put(put);
-	return true;
-}
-
-/*
- * Read the value of a key with the caller's snapshot into the current memory
- * context.  *found tells whether there is one.  The result is false if that has to
- * be done by SQL.  The caller has locked the table.
- */
-bool
-se_kv_get_directly(const SeStore *store, Datum key, bool *found, Datum *value, bool *isnull)
-{
-	Relation	table;
-	Relation	index;
-	IndexScanDesc scan;
-	ScanKeyData scan_key;
-	TupleTableSlot *slot;
-
-	if (!se_direct_may_read(store, store->kv, &plain_kv))
-		return false;
-
-	table = table_open(store->kv, NoLock);
-	index = index_open(plain_kv.key_index, AccessShareLock);
-	slot = table_slot_create(table, NULL);
-	scan = se_index_beginscan(table, index, GetActiveSnapshot(), 1);
-	ScanKeyInit(&scan_key, SE_KV_KEY, BTEqualStrategyNumber, F_BYTEAEQ, key);
-	index_rescan(scan, &scan_key, 1, NULL, 0);
-	*found = index_getnext_slot(scan, ForwardScanDirection, slot);
-	if (*found)
-	{
-		*value = slot_getattr(slot, SE_KV_VALUE, isnull);
-		if (!*isnull)
-			*value = datumCopy(*value, false, -1);
-	}
-	index_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	index_close(index, NoLock);
-	table_close(table, NoLock);
 	return true;
 }

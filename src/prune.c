@@ -24,6 +24,7 @@
 #include "batch_log.h"
 #include "frontier.h"
 #include "kv.h"
+#include "kv_read.h"
 #include "policy.h"
 #include "prune.h"
 #include "registry.h"
@@ -172,27 +173,33 @@ consider_key(Family *family, bytea *key)
 	}
 }
 
-/* Consider all keys of a family.  Fetching leaves us in SPI's own context. */
+/* Consider all keys of a family. */
 static void
 scan_family(const SeStore *store, Family *family)
 {
+	const SePolicy *policy = family->policy;
 	MemoryContext key_context = AllocSetContextCreate(CurrentMemoryContext,
 													  "storeengine prune key",
 													  ALLOCSET_SMALL_SIZES);
-	SeKvScan	scan;
-	bytea	   *key;
+	SeKvRange	range = {.forward = true, .limit = PG_INT64_MAX, .keys_only = true};
+	SeKvReader *reader;
+	Datum		values[2];
+	bool		isnull[2];
 
-	se_kv_scan_begin(store, family->policy->prefix, family->policy->prefix_len, &scan);
-	while ((key = se_kv_scan_next(&scan)) != NULL)
+	range.start = (bytea *) cstring_to_text_with_len((const char *) policy->prefix,
+													 policy->prefix_len);
+	range.end = se_kv_last_of_family(policy->prefix, policy->prefix_len);
+	reader = se_kv_read_range(store, GetActiveSnapshot(), &range);
+	while (se_kv_read_next(reader, values, isnull))
 	{
 		MemoryContext old_context = MemoryContextSwitchTo(key_context);
 
 		CHECK_FOR_INTERRUPTS();
-		consider_key(family, key);
+		consider_key(family, DatumGetByteaPP(values[0]));
 		MemoryContextSwitchTo(old_context);
 		MemoryContextReset(key_context);
 	}
-	se_kv_scan_end(&scan);
+	se_kv_read_end(reader);
 	MemoryContextDelete(key_context);
 }
 

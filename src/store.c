@@ -154,9 +154,8 @@ report_not_logged(const char *relation)
 /*
  * Find a relation of the extension, its owner, and its name as it must stand
  * in SQL text; false if there is none of the kind.  One of the same name that
- * somebody put in its place is another's: the functions in SQL go on to read
- * the old one.  The caller may leave out what it does not want.  Raises 55000
- * if it is not logged.
+ * somebody put in its place is another's.  The caller may leave out what it does
+ * not want.  Raises 55000 if it is not logged.
  */
 static bool
 find_relation(Oid extension, Oid schema, const char *name, char relkind,

@@ -14,6 +14,7 @@
 #include "direct.h"
 #include "entries.h"
 #include "registry.h"
+#include "scan.h"
 #include "sequencer.h"
 #include "worker.h"
 
@@ -94,6 +95,7 @@ void
 _PG_init(void)
 {
 	define_settings();
+	se_scan_node_init();
 
 	if (process_shared_preload_libraries_in_progress)
 	{

@@ -178,6 +178,7 @@ sub routines
 			  JOIN pg_depend AS d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
 			  JOIN pg_extension AS e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
 			  WHERE e.extname = 'storeengine'
+			    AND NOT 'internal'::regtype = ANY (p.proargtypes)  -- which only the server can call
 			  ORDER BY p.oid::regprocedure::text COLLATE "C"})
 	};
 }
