@@ -328,6 +328,23 @@ se_frontier_read(const SeStore *store, Snapshot snapshot, SeFrontier *result)
 }
 
 /*
+ * Find the lowest number in the log, 0 if there is none up to the frontier: the
+ * one above the floor, if its row is visible.  Otherwise as se_frontier_read().
+ */
+int64
+se_frontier_oldest(const SeStore *store, Snapshot snapshot)
+{
+	int64		first = se_control_read(store, SE_CONTROL_FLOOR, snapshot) + 1;
+	LogView		view;
+	bool		visible;
+
+	open_view(&view, store, snapshot);
+	visible = is_visible(&view, first);
+	close_view(&view);
+	return visible ? first : 0;
+}
+
+/*
  * Walk from a complete number over what has left the proc array by now, up to
  * our own rows.  SnapshotSelf shows just that, besides our own; it takes no
  * predicate locks, with which serializable writers would fail each other.

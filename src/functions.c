@@ -190,12 +190,14 @@ store_current_sequence(PG_FUNCTION_ARGS)
 Datum
 store_oldest_retained_batch(PG_FUNCTION_ARGS)
 {
-	SeFrontier	found;
+	SeStore    *store = se_store_lock(AccessShareLock);
+	int64		oldest;
 
-	se_read_frontier(&found);
-	if (found.frontier <= found.floor)
+	se_check_may_read_numbers(store);
+	oldest = se_frontier_oldest(store, GetActiveSnapshot());
+	if (oldest == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_INT64(found.floor + 1);
+	PG_RETURN_INT64(oldest);
 }
 
 /*
