@@ -104,6 +104,18 @@ se_read_frontier(SeFrontier *found)
 }
 
 /*
+ * Find the frontier's number alone, likewise.
+ */
+int64
+se_read_current(void)
+{
+	SeStore    *store = se_store_lock(AccessShareLock);
+
+	se_check_may_read_numbers(store);
+	return se_frontier_current(store, GetActiveSnapshot());
+}
+
+/*
  * Raise SE003 for a number above the current one.
  */
 void
@@ -126,13 +138,13 @@ se_report_not_ready(int64 required, int64 current)
 void
 se_check_min_sequence_number(FunctionCallInfo fcinfo, int argument)
 {
-	SeFrontier	found;
 	int64		required;
+	int64		current;
 
 	if (PG_ARGISNULL(argument))
 		return;
 	required = se_number_argument(fcinfo, argument, "min_sequence_number");
-	se_read_frontier(&found);
-	if (found.frontier < required)
-		se_report_not_ready(required, found.frontier);
+	current = se_read_current();
+	if (current < required)
+		se_report_not_ready(required, current);
 }

@@ -14,12 +14,38 @@
  *
  * The stamps of the transaction's own rows are not to be trusted: they were
  * made with newer eyes than those of the snapshot they are seen with.
+ *
+ * A session that asks again, under READ COMMITTED, walks on from what it found the
+ * last time, if the new snapshot shows all that the old one showed.  It does in
+ * two cases:
+ *
+ *		its xmin is not below the old one's xmax: all that the old one showed
+ *		had ended and is below its xmax, and the new one takes nothing that is
+ *		below its own xmin for running;
+ *
+ *		or its xmax is above the old one's: xmax is one more than the latest
+ *		transaction that had ended, which never goes back, so the new one was
+ *		taken later, and what had left the proc array by then had left it for
+ *		good.
+ *
+ * With equal xmax one cannot tell, as a transaction below it may have ended
+ * between the two; hence two results are kept, of different xmax.  Of what was
+ * complete nothing but what has been pruned is gone, and pruning goes in order:
+ * if the last row is still there, so are all from the floor on.  A standby's
+ * snapshots have the same xmax, and follow the WAL as the proc array is followed
+ * on the primary.
+ *
+ * Higher isolation levels may import snapshots, also such as logical decoding
+ * makes: these go by the order of commit records, not by that in which
+ * transactions leave the proc array.  So nothing is kept there.  Nor is what was
+ * found with rows of the transaction's own.
  */
 #include "postgres.h"
 
 #include "access/genam.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_class.h"
@@ -55,7 +81,21 @@ typedef struct LogView
 	TupleTableSlot *slot;
 	Snapshot	snapshot;
 	bool		own_rows;		/* may there be rows of this transaction? */
+	bool		above;			/* may there be some above the next number, as
+								 * far as walk() has seen? */
 } LogView;
+
+/* A frontier that this session has found. */
+typedef struct Found
+{
+	int64		frontier;		/* 0 for none */
+	TransactionId xmax;			/* of the snapshot it was found with */
+} Found;
+
+/* The last two, with different xmax, since the store was looked up. */
+static Found last_found;
+static Found found_before;
+static uint64 found_lookup = 0;
 
 /* Open the log, on which the caller holds a lock. */
 static void
@@ -233,10 +273,13 @@ walk(LogView *view, int64 frontier, bool stop_at_own, int64 limit)
 	int64		first = frontier;
 	int64		number;
 
+	view->above = false;
 	while (frontier - first < limit &&
-		   next_number(scan, ForwardScanDirection, &number) &&
-		   number <= frontier + 1)
+		   next_number(scan, ForwardScanDirection, &number))
 	{
+		view->above = number > frontier + 1;
+		if (view->above)
+			break;
 		if (number <= frontier || !index_fetch_heap(scan, view->slot))
 			continue;
 		if (stop_at_own && is_own_row(view))
@@ -276,16 +319,23 @@ is_hole(LogView *view, SeShared *shared, int64 number)
 }
 
 /*
- * Tell the others what a reader's walk found.  A transaction that has written
- * may have counted its own rows, which nobody else can rely on yet.
+ * Tell whether others can rely on what a reader's walk found.  A transaction that
+ * has written may have counted its own rows.
  */
+static bool
+may_share(LogView *view)
+{
+	return !view->own_rows && !RecoveryInProgress();
+}
+
+/* Tell the others what a reader's walk found. */
 static void
 share_frontier(const SeStore *store, LogView *view, const SeFrontier *result)
 {
 	SeShared   *shared;
 	bool		gap = result->top > result->frontier;
 
-	if (view->own_rows || RecoveryInProgress())
+	if (!may_share(view))
 		return;
 	shared = se_registry_find(store->log);
 	if (shared == NULL && (gap || result->walked > SE_LONG_WALK))
@@ -302,6 +352,44 @@ share_frontier(const SeStore *store, LogView *view, const SeFrontier *result)
 	}
 	else if (!gap && result->walked > SE_LONG_WALK)
 		se_registry_request_worker(shared);
+}
+
+/* Keep what was found, for the next snapshots. */
+static void
+remember(const SeStore *store, LogView *view, int64 frontier)
+{
+	TransactionId xmax = view->snapshot->xmax;
+
+	Assert(IsMVCCSnapshot(view->snapshot));
+	if (view->own_rows || IsolationUsesXactSnapshot())
+		return;
+	if (found_lookup != store->lookup)
+		last_found.frontier = 0;
+	if (found_lookup != store->lookup || last_found.xmax != xmax)
+		found_before = last_found;
+	last_found.frontier = frontier;
+	last_found.xmax = xmax;
+	found_lookup = store->lookup;
+}
+
+/* Tell whether a snapshot shows all that was shown when something was found. */
+static bool
+shows_all(Snapshot snapshot, const Found *found)
+{
+	return found->frontier > 0 &&
+		(TransactionIdFollowsOrEquals(snapshot->xmin, found->xmax) ||
+		 TransactionIdFollows(snapshot->xmax, found->xmax));
+}
+
+/* Recall a number up to which a snapshot shows all, 0 if there is none. */
+static int64
+recall(const SeStore *store, Snapshot snapshot)
+{
+	if (found_lookup != store->lookup || IsolationUsesXactSnapshot())
+		return 0;
+	if (shows_all(snapshot, &last_found))
+		return last_found.frontier;
+	return shows_all(snapshot, &found_before) ? found_before.frontier : 0;
 }
 
 /*
@@ -324,7 +412,54 @@ se_frontier_read(const SeStore *store, Snapshot snapshot, SeFrontier *result)
 	result->frontier = walk(&view, start, false, PG_INT64_MAX);
 	result->walked = result->frontier - start;
 	share_frontier(store, &view, result);
+	remember(store, &view, result->frontier);
 	close_view(&view);
+}
+
+/*
+ * Find the frontier from one that was found before; false if that is far behind, as
+ * far as one can tell, or pruned, or if there may be a hole to tell of.  One that
+ * has just been reached is told of the next time.
+ */
+static bool
+walk_on(const SeStore *store, Snapshot snapshot, int64 *frontier)
+{
+	SeShared   *shared = se_registry_find(store->log);
+	int64		before = recall(store, snapshot);
+	LogView		view;
+	bool		done;
+
+	if (before == 0 ||
+		(shared != NULL &&
+		 (int64) pg_atomic_read_u64(&shared->complete) - before > SE_LONG_WALK))
+		return false;
+
+	open_view(&view, store, snapshot);
+	*frontier = walk(&view, before - 1, false, SE_LONG_WALK);
+	done = *frontier >= before && *frontier - before < SE_LONG_WALK - 1;
+	if (done && shared != NULL && may_share(&view))
+	{
+		se_registry_raise(&shared->complete, *frontier);
+		done = !(view.above && *frontier == before && is_hole(&view, shared, before + 1));
+	}
+	if (done)
+		remember(store, &view, *frontier);
+	close_view(&view);
+	return done;
+}
+
+/*
+ * As se_frontier_read(), for the frontier alone, and at less expense if this
+ * session has asked before.
+ */
+int64
+se_frontier_current(const SeStore *store, Snapshot snapshot)
+{
+	SeFrontier	found;
+
+	if (!walk_on(store, snapshot, &found.frontier))
+		se_frontier_read(store, snapshot, &found);
+	return found.frontier;
 }
 
 /*

@@ -23,6 +23,7 @@ typedef struct SeFrontier
 
 extern void se_frontier_read(const SeStore *store, Snapshot snapshot,
 							 SeFrontier *result);
+extern int64 se_frontier_current(const SeStore *store, Snapshot snapshot);
 extern int64 se_frontier_oldest(const SeStore *store, Snapshot snapshot);
 extern int64 se_frontier_settled(const SeStore *store, SeShared *shared);
 extern int64 se_frontier_stamp(const SeStore *store, SeShared *shared);

@@ -178,10 +178,7 @@ store_scan_bound(PG_FUNCTION_ARGS)
 Datum
 store_current_sequence(PG_FUNCTION_ARGS)
 {
-	SeFrontier	found;
-
-	se_read_frontier(&found);
-	PG_RETURN_INT64(found.frontier);
+	PG_RETURN_INT64(se_read_current());
 }
 
 /*
@@ -207,11 +204,9 @@ Datum
 store_history(PG_FUNCTION_ARGS)
 {
 	SeStore    *store = se_store_lock(AccessShareLock);
-	SeFrontier	found;
 	pg_uuid_t  *name = palloc(sizeof(pg_uuid_t));
 
-	se_read_frontier(&found);
-	if (!se_history_of(store, found.frontier, name))
+	if (!se_history_of(store, se_read_current(), name))
 		PG_RETURN_NULL();
 	PG_RETURN_UUID_P(name);
 }
