@@ -40,40 +40,9 @@
 
 #include "encode.h"
 #include "load.h"
+#include "ways.h"
 
 #define BINARY		1
-
-/* What the statements of a way are for. */
-typedef enum Purpose
-{
-	PUT_ONE,
-	PUT_MANY,
-	GET,
-	GET_MANY,
-	RANGE,
-	INSIDE,
-	SCAN,
-	FEED,
-	FRONTIER,
-	OLDEST,
-	LOG_BOUNDS,					/* not prepared: lowest number, highest number */
-	PURPOSES
-} Purpose;
-
-/* How pairs become parameters. */
-typedef enum Form
-{
-	PAIRS,						/* a key and a value, or an array of each */
-	MESSAGE,					/* one protobuf message */
-	COPIED						/* no parameters */
-} Form;
-
-typedef struct Way
-{
-	const char *name;
-	Form		form;
-	const char *sql[PURPOSES];
-} Way;
 
 typedef struct Session
 {
@@ -84,119 +53,7 @@ typedef struct Session
 	bool		must_find;		/* are these reads of what is there? */
 } Session;
 
-/* Reading from a table, by hand. */
-#define READ_TABLE(name) \
-	[GET] = "SELECT value FROM " name " WHERE key = $1", \
-	[GET_MANY] = "SELECT key, value FROM " name " WHERE key = ANY($1)", \
-	[RANGE] = "SELECT key, value FROM " name " WHERE key >= $1 ORDER BY key LIMIT $2", \
-	[INSIDE] = "SELECT count((SELECT value FROM " name " WHERE key = k)) FROM unnest($1) AS k", \
-	[SCAN] = "SELECT key, value FROM " name " ORDER BY key"
-
-#define READ_STORE \
-	[GET] = "SELECT store_get($1)", \
-	[GET_MANY] = "SELECT key, value FROM store_get_many($1)", \
-	[RANGE] = "SELECT key, value FROM store_range_scan($1, \"limit\" => $2)", \
-	[INSIDE] = "SELECT count(store_get(k)) FROM unnest($1) AS k", \
-	[SCAN] = "SELECT key, value FROM store_range_scan()", \
-	[FEED] = "SELECT sequence_number, op, key, value FROM store_read_log($1, max_batches => $2)", \
-	[FRONTIER] = "SELECT store_current_sequence()", \
-	[OLDEST] = "SELECT store_oldest_retained_batch()", \
-	[LOG_BOUNDS] = "SELECT store_oldest_retained_batch(), store_current_sequence()"
-
-#define READ_RIVAL \
-	READ_TABLE("rival_kv"), \
-	[FEED] = "SELECT number, key, value FROM rival_log WHERE number > $1 ORDER BY number LIMIT $2", \
-	[FRONTIER] = "SELECT max(number) FROM rival_log", \
-	[OLDEST] = "SELECT min(number) FROM rival_log", \
-	[LOG_BOUNDS] = "SELECT min(number), max(number) FROM rival_log"
-
-#define UPSERT " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
-
-static const Way ways[] = {
-	{
-		"store", PAIRS, {
-			[PUT_ONE] = "SELECT store_put($1, $2)",
-			[PUT_MANY] = "SELECT store_put_batch($1, $2)",
-			READ_STORE
-		}
-	},
-	{
-		"request", MESSAGE, {
-			[PUT_ONE] = "SELECT store_put_request($1)",
-			[PUT_MANY] = "SELECT store_put_request($1)",
-			READ_STORE
-		}
-	},
-	{
-		"sql", PAIRS, {
-			READ_TABLE("store_kv"),
-			[FRONTIER] = "SELECT max(sequence_number) FROM store_batch_log",
-			[OLDEST] = "SELECT min(sequence_number) FROM store_batch_log"
-		}
-	},
-	{
-		"spi", PAIRS, {
-			[INSIDE] = "SELECT count(rival_get(k)) FROM unnest($1) AS k"
-		}
-	},
-	{
-		"locked", PAIRS, {
-			[PUT_ONE] = "SELECT put_locked($1, $2)",
-			[PUT_MANY] = "SELECT put_locked_batch($1, $2)",
-			READ_RIVAL
-		}
-	},
-	{
-		"unordered", PAIRS, {
-			[PUT_ONE] = "SELECT put_unordered($1, $2)",
-			[PUT_MANY] = "SELECT put_unordered_batch($1, $2)",
-			READ_RIVAL
-		}
-	},
-	{
-		"sorted", PAIRS, {
-			[PUT_ONE] = "SELECT put_unordered($1, $2)",
-			[PUT_MANY] = "SELECT put_sorted_batch($1, $2)",
-			READ_RIVAL
-		}
-	},
-	{
-		"statement", PAIRS, {
-			[PUT_ONE] = "WITH pair AS (INSERT INTO rival_kv VALUES ($1, $2)" UPSERT ")"
-			" INSERT INTO rival_log VALUES (nextval('rival_sequence'), clock_timestamp(), $1, $2) RETURNING number",
-			[PUT_MANY] = "WITH pairs AS (INSERT INTO rival_kv SELECT * FROM unnest($1, $2)" UPSERT ")"
-			" INSERT INTO rival_batch_log VALUES (nextval('rival_sequence'), clock_timestamp(), $1, $2) RETURNING number",
-			READ_RIVAL
-		}
-	},
-	{
-		"upsert", PAIRS, {
-			[PUT_ONE] = "INSERT INTO rival_kv VALUES ($1, $2)" UPSERT,
-			[PUT_MANY] = "INSERT INTO rival_kv SELECT * FROM unnest($1, $2)" UPSERT,
-			READ_RIVAL
-		}
-	},
-	{
-		"insert", PAIRS, {
-			[PUT_ONE] = "INSERT INTO rival_kv VALUES ($1, $2)",
-			[PUT_MANY] = "INSERT INTO rival_kv SELECT * FROM unnest($1, $2)",
-			READ_RIVAL
-		}
-	},
-	{
-		"copy", COPIED, {
-			READ_RIVAL
-		}
-	},
-};
-
-/* The types of the statements' parameters, which are not always clear. */
-static const char *const types[PURPOSES] = {
-	[PUT_ONE] = "bb",[PUT_MANY] = "aa",[GET] = "b",[GET_MANY] = "a",[RANGE] = "bi",[INSIDE] = "a",
-	[SCAN] = "",[FEED] = "ii",[FRONTIER] = "",[OLDEST] = "",
-};
-
-static const Way *way = &ways[0];
+static const Way *way;
 static const Options *options;
 static Session **sessions;		/* of the clients */
 static PGconn *observer;		/* who looks from outside */
@@ -273,13 +130,13 @@ prepare_statements(PGconn *conn)
 	for (int i = 0; i < LOG_BOUNDS; i++)
 	{
 		Oid			oids[2] = {0};
-		int			count = way->form == MESSAGE && i <= PUT_MANY ? 0 : (int) strlen(types[i]);
+		int			count = way->form == MESSAGE && i <= PUT_MANY ? 0 : (int) strlen(way_types[i]);
 		char		name[16];
 
 		if (way->sql[i] == NULL)
 			continue;
 		for (int j = 0; j < count; j++)
-			oids[j] = types[i][j] == 'b' ? BYTEA_OID : types[i][j] == 'a' ? 1001 : 20;
+			oids[j] = way_types[i][j] == 'b' ? BYTEA_OID : way_types[i][j] == 'a' ? 1001 : 20;
 		snprintf(name, sizeof name, "%d", i);
 		PQclear(check(conn, PQprepare(conn, name, way->sql[i], count, oids)));
 	}
@@ -314,23 +171,13 @@ execute_buffers(Session *session, Purpose purpose, int count)
 	return execute(session, purpose, count, params, lens);
 }
 
-static const Way *
-find_way(const char *name)
-{
-	for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++)
-	{
-		if (strcmp(ways[i].name, name) == 0)
-			return &ways[i];
-	}
-	fail("there is no way ", name);
-}
-
 static void
 prepare(const Options *given)
 {
 	options = given;
-	if (options->way != NULL)
-		way = find_way(options->way);
+	way = way_find(options->way != NULL ? options->way : "store");
+	if (way == NULL)
+		fail("there is no way ", options->way);
 	if (options->pipeline > 1 && ((strcmp(options->work, "put") != 0 && strcmp(options->work, "get") != 0) || way->form == COPIED))
 		fail("a pipeline is for statements that put or get", "");
 	sessions = calloc(options->clients, sizeof(Session *));
