@@ -6,7 +6,7 @@
  * A put is a Put, or a Txn of puts if there are several pairs.  It is durable when
  * it returns, and etcd keeps the revisions of all keys, in order, for its Watch:
  * they are its log, so none is written besides.  Reads are Range calls; many keys
- * are a Txn of them.  The ways:
+ * are a Txn of them.  Who follows has a Watch of all keys.  The ways:
  *
  *   txn           one Txn for a batch, however large, so that it is atomic.  The
  *                 server must allow it: it has to be started with --max-txn-ops
@@ -20,6 +20,7 @@
  * Each client has a connection of its own, as separate programs would.
  */
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -45,6 +46,9 @@ using etcdserverpb::RangeRequest;
 using etcdserverpb::RangeResponse;
 using etcdserverpb::TxnRequest;
 using etcdserverpb::TxnResponse;
+using etcdserverpb::Watch;
+using etcdserverpb::WatchRequest;
+using etcdserverpb::WatchResponse;
 
 static const int DEFAULT_MAX_TXN_OPS = 128;
 
@@ -55,6 +59,15 @@ struct Session
 {
 	std::unique_ptr<KV::Stub> stub;
 	uint64_t	span = 0;		/* how far apart a range's first and last key were */
+};
+
+/* A subscriber: a stream on which the server pushes what is put. */
+struct Follower
+{
+	std::unique_ptr<Watch::Stub> stub;
+	grpc::ClientContext context;
+	std::unique_ptr<grpc::ClientReaderWriter<WatchRequest, WatchResponse>> stream;
+	std::atomic<bool> woken{false};
 };
 
 [[noreturn]] static void
@@ -86,8 +99,8 @@ prepare(const Options *options)
 		fail("there is no way ", options->way);
 }
 
-static void *
-open_session(const Options *options, int)
+static std::shared_ptr<grpc::Channel>
+open_channel(const Options *options)
 {
 	grpc::ChannelArguments arguments;
 
@@ -100,10 +113,15 @@ open_session(const Options *options, int)
 
 	if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(10)))
 		fail("could not connect to ", options->target);
-	
+	return channel;
+}
+
+static void *
+open_session(const Options *options, int)
+{
 	auto		session = new Session;
 
-	session->stub = KV::NewStub(channel);
+	session->stub = KV::NewStub(open_channel(options));
 	return session;
 }
 
@@ -269,6 +287,57 @@ range(void *opaque, const Pair *first, int limit)
 	return response.kvs_size();
 }
 
+/* Watch all keys. */
+static void *
+open_follower(const Options *options)
+{
+	auto		follower = new Follower;
+	WatchRequest request;
+	WatchResponse response;
+
+	follower->stub = Watch::NewStub(open_channel(options));
+	follower->stream = follower->stub->Watch(&follower->context);
+	request.mutable_create_request()->set_key(std::string(1, '\0'));
+	request.mutable_create_request()->set_range_end(std::string(1, '\0'));
+	if (!follower->stream->Write(request) || !follower->stream->Read(&response) || !response.created())
+		fail("could not watch", "");
+	return follower;
+}
+
+static void
+follow(void *opaque, Hear hear)
+{
+	auto		follower = static_cast<Follower *>(opaque);
+	WatchResponse response;
+
+	if (!follower->stream->Read(&response))
+	{
+		if (follower->woken)
+			return;
+		check(follower->stream->Finish());
+		fail("a watch has ended", "");
+	}
+	if (response.canceled())
+		fail("a watch was cancelled", "");
+	for (const auto &event : response.events())
+		hear(event.kv().value().data(), event.kv().value().size());
+}
+
+static void
+wake_follower(void *opaque)
+{
+	auto		follower = static_cast<Follower *>(opaque);
+
+	follower->woken = true;
+	follower->context.TryCancel();
+}
+
+static void
+close_follower(void *opaque)
+{
+	delete static_cast<Follower *>(opaque);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -283,5 +352,9 @@ main(int argc, char **argv)
 	target.get_many = get_many;
 	target.range = range;
 	target.disconnect = close_session;
+	target.open_follower = open_follower;
+	target.follow = follow;
+	target.wake_follower = wake_follower;
+	target.close_follower = close_follower;
 	return load_main(argc, argv, &target);
 }

@@ -4,7 +4,7 @@ import functools
 import os
 import re
 
-from rounds import Comparison, Result, alternate, call_duration, cpu, duration, result_of, wal
+from rounds import Comparison, Result, alternate, call_duration, cpu, duration, heard, result_of, wal
 from stage import HERE, PATIENCE, Failure, load, say
 
 
@@ -273,6 +273,13 @@ OTHERS = [
                special=compare_feed),
     Comparison("prune", "prune the older half of a log, time", "`DELETE` from a log by hand", "<=",
                special=compare_prune, figure=duration),
+    Comparison("follow-notify", "from the begin of a put until a subscriber has it, 8 clients, 500 puts/s",
+               "a lock held to commit, `NOTIFY`, `SELECT`", "<=",
+               a=store(work="follow", clients=8, rate=500), b=load(way="notify", work="follow", clients=8, rate=500),
+               figure=heard),
+    Comparison("follow-etcd", "from the begin of a put until a subscriber has it, 8 clients, 500 puts/s",
+               "etcd, `Watch`", "<=", a=store(work="follow", clients=8, rate=500),
+               b=load("etcd", work="follow", clients=8, rate=500), figure=heard),
     Comparison("put-1-redis", "put 1, 32 clients, durable", "Redis",
                a=store(clients=32), b=load("redis", clients=32)),
     Comparison("put-1000-redis", "put 1,000 random, durable", "Redis",

@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "follow.h"
 #include "load.h"
 #include "options.h"
 
@@ -41,6 +42,7 @@ typedef enum Action
 	GET_MANY,
 	RANGE,
 	OWN,						/* of the target */
+	FOLLOW,						/* put, and see when a subscriber has it */
 	MIX
 } Action;
 
@@ -85,6 +87,7 @@ static int	room;				/* pairs that a client has to make at once */
 
 static pthread_barrier_t ready; /* all are connected and warm */
 static pthread_barrier_t go;
+static int64_t started;
 static atomic_bool stop;
 static atomic_int_least64_t turns;	/* operations that were begun */
 
@@ -306,6 +309,9 @@ operate(Client *client, Action which, const Pair *pairs)
 			return options.batch;
 		case RANGE:
 			return target->range(client->session, pairs, options.limit);
+		case FOLLOW:
+			follow_put(client->session, pairs);
+			return 1;
 		default:
 			return own_work(client->session, pairs, options.batch);
 	}
@@ -323,7 +329,7 @@ take_turn(Client *client)
 		KeyOrder	order = action == MIX ? (which == PUT ? KEYS_RANDOM : KEYS_EXISTING) : options.keys;
 		int			count = which == GET || which == RANGE ? 1 : options.batch;
 		uint64_t	number = order == KEYS_EXISTING ? random_below(client, options.space) : 0;
-		const Pair *pairs = make_pairs(client, count, order, number, which == PUT);
+		const Pair *pairs = make_pairs(client, count, order, number, which == PUT || which == FOLLOW);
 		int64_t		begin = now();
 
 		client->entries += operate(client, which, pairs);
@@ -366,13 +372,20 @@ make_room(Client *client)
 	};
 }
 
-/* Whether there is one more turn. */
+/* Whether there is one more turn; wait for its time if there is a rate. */
 static bool
-has_turn(void)
+await_turn(void)
 {
-	if (options.operations > 0)
-		return atomic_fetch_add(&turns, options.pipeline) < options.operations;
-	return !atomic_load_explicit(&stop, memory_order_relaxed);
+	int64_t		turn;
+
+	if (options.operations <= 0 && options.rate <= 0)
+		return !atomic_load_explicit(&stop, memory_order_relaxed);
+	turn = atomic_fetch_add(&turns, options.pipeline);
+	if (options.operations > 0 && turn >= options.operations)
+		return false;
+	if (options.rate > 0)
+		sleep_until(started + (int64_t) ((double) turn / (double) options.rate * 1e9));
+	return !atomic_load(&stop);
 }
 
 static void *
@@ -388,7 +401,7 @@ run_client(void *argument)
 	forget_counts(client);
 	pthread_barrier_wait(&ready);
 	pthread_barrier_wait(&go);
-	while (has_turn())
+	while (await_turn())
 		take_turn(client);
 	return NULL;
 }
@@ -469,9 +482,10 @@ report(const Client *clients, double seconds, double cpu_seconds)
 static double
 run_clients(Client *clients, double *cpu_seconds)
 {
-	int64_t		started;
 	int64_t		ended;
 
+	if (action == FOLLOW)
+		follow_open(target, &options);
 	pthread_barrier_init(&ready, NULL, options.clients + 1);
 	pthread_barrier_init(&go, NULL, options.clients + 1);
 	for (int i = 0; i < options.clients; i++)
@@ -480,6 +494,8 @@ run_clients(Client *clients, double *cpu_seconds)
 			die("could not create a thread", "");
 	}
 	pthread_barrier_wait(&ready);
+	if (action == FOLLOW)
+		follow_start();
 	if (target->begin != NULL)
 		target->begin();
 	*cpu_seconds = own_cpu_seconds();
@@ -493,6 +509,8 @@ run_clients(Client *clients, double *cpu_seconds)
 	for (int i = 0; i < options.clients; i++)
 		pthread_join(clients[i].thread, NULL);
 	ended = now();
+	if (action == FOLLOW)
+		follow_end();
 	*cpu_seconds = own_cpu_seconds() - *cpu_seconds;
 	return (double) (ended - started) / 1e9;
 }
@@ -523,7 +541,7 @@ read_mix(const char *text)
 static Action
 read_action(const char *text)
 {
-	static const char *const names[] = {[PUT] = "put",[GET] = "get",[GET_MANY] = "get_many",[RANGE] = "range",[MIX] = "mix"};
+	static const char *const names[] = {[PUT] = "put",[GET] = "get",[GET_MANY] = "get_many",[RANGE] = "range",[FOLLOW] = "follow",[MIX] = "mix"};
 
 	for (int i = 0; i <= MIX; i++)
 	{
@@ -560,6 +578,8 @@ load_main(int argc, char **argv, const Target *of)
 	target->prepare(&options);
 	seconds = options.load ? run_load(clients, &cpu_seconds) : run_clients(clients, &cpu_seconds);
 	report(clients, seconds, cpu_seconds);
+	if (action == FOLLOW && !options.load)
+		follow_report();
 	if (target->end != NULL && !options.load)
 		target->end();
 	putchar('\n');

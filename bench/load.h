@@ -33,7 +33,7 @@ typedef struct Options
 	const char *target;			/* where the store is */
 	const char *way;			/* how it is to be used */
 	const char *work;			/* what to do: put, get, get_many, range, mix,
-								 * or one of the target's */
+								 * follow, or one of the target's */
 	const char *mix;			/* of which works a mix is */
 	int			clients;		/* threads, with a session each */
 	int			batch;			/* pairs of a put, keys of a get_many */
@@ -48,6 +48,8 @@ typedef struct Options
 	double		seconds;		/* how long, or */
 	int64_t		operations;		/* how many, of all clients together, if above
 								 * 0 */
+	int64_t		rate;			/* operations a second, of all clients
+								 * together, if above 0 */
 	int			warmup;			/* operations of each client before the clock
 								 * starts */
 	int64_t		seed;
@@ -60,6 +62,9 @@ typedef struct TargetWork
 	const char *name;
 	int			(*run) (void *session, const Pair *keys, int count);
 } TargetWork;
+
+/* Who follows calls it with the value of each pair that was put. */
+typedef void (*Hear) (const void *value, size_t len);
 
 /*
  * A store.  Each client is a thread that opens a session and calls functions with
@@ -84,6 +89,15 @@ typedef struct Target
 	void		(*flush) (void *session);	/* or NULL; with --pipeline the
 											 * above only send, and this waits
 											 * for the answers */
+
+	/* These are for one subscriber, or NULL. */
+	void	   *(*open_follower) (const Options *options);	/* returns when it will miss
+															 * nothing */
+	void		(*follow) (void *session, Hear hear);	/* waits for some of what was put:
+														 * for a moment, or until woken */
+	void		(*wake_follower) (void *session);	/* or NULL; called by another thread */
+	void		(*close_follower) (void *session);
+
 	void		(*begin) (void);	/* or NULL; before the clock starts */
 	void		(*end) (void);	/* or NULL; when it has stopped: may print
 								 * fields, each after a space */

@@ -12,7 +12,9 @@ from stage import Failure, Missing, load
 # Stores, and the ways of ours, by what they are called in plots.
 STORES = {
     "store": store(),
+    "store, LISTEN": load(way="listen"),
     "by hand, locked": load(way="locked"),
+    "by hand, NOTIFY": load(way="notify"),
     "by hand, unordered": load(way="unordered"),
     "COPY": load(way="copy"),
     "RocksDB": load("rocksdb"),
@@ -103,6 +105,24 @@ def measure_mixes(report, bench):
                       table(["", *mixes], matrix_rows(found, mixes, lambda f: f["operations"] / f["seconds"]))])
 
 
+def measure_subscribers(report, bench):
+    rates = {"1 client, 100 puts/s": {"work": "follow", "clients": 1, "rate": 100},
+             "8 clients, 500 puts/s": {"work": "follow", "clients": 8, "rate": 500}}
+    found = sweep(report, bench, ("store", "store, LISTEN", "by hand, NOTIFY", "etcd", "Redis"), rates,
+                  how={"seconds": 2 * bench.scale.seconds})
+    parts = ["How long until a subscriber has the pair that was put (µs), p50 / p95 / p99. Ours calls"
+             " `store_wait_for_sequence()` and `store_read_log()` in one round trip, or listens and reads; by hand, it"
+             " listens and selects from a log, and writers hold a lock to commit; etcd's has a `Watch`, that of Redis is in"
+             " `XREAD BLOCK`."]
+    for since, what in (("begin", "Since the put was begun"), ("commit", "Since it returned, which can be later than"
+                        " when the subscriber has it")):
+        rows = [[name, *(" / ".join(number(middle(runs[rate], lambda fields, p=p: fields[f"heard_since_{since}_{p}_us"]))
+                                    for p in ("p50", "p95", "p99")) if runs.get(rate) else "" for rate in rates)]
+                for name, runs in found.items()]
+        parts += ["", f"{what}:", "", table(["", *rates], rows)]
+    return "\n".join(parts)
+
+
 def relation_bytes(bench):
     """What the pairs' table, its index, and the log with all of its own take."""
     answer = bench.sql("SELECT concat_ws(' ', sum(pg_relation_size(kv::regclass)), sum(pg_indexes_size(kv::regclass)),"
@@ -145,6 +165,7 @@ def measure_cost(bench, way, batch, operations):
 MATRICES = {
     "clients": ("Clients", measure_clients),
     "batches": ("Pairs of a put", measure_batches),
+    "subscribers": ("Subscribers", measure_subscribers),
     "costs": ("What an entry costs", measure_costs),
     "mixes": ("Mixes", measure_mixes),
 }

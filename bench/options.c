@@ -48,7 +48,7 @@ usage(void)
 	fprintf(stderr,
 			"usage: %s [option ...]\n"
 			"\n"
-			"  --work put|get|get_many|range|mix", target->name);
+			"  --work put|get|get_many|range|mix|follow", target->name);
 	for (const TargetWork *work = target->works; work != NULL && work->name != NULL; work++)
 		fprintf(stderr, "|%s", work->name);
 	fprintf(stderr,
@@ -58,7 +58,7 @@ usage(void)
 			"  --keys random|ascending|existing|one   (random to put, existing to read)\n"
 			"  --space N --load   (100,000 existing keys; --load puts them and ends)\n"
 			"  --key-bytes N --value-bytes N --compressible   (16 100)\n"
-			"  --seconds S, or --operations N   (2; of all clients together)\n"
+			"  --seconds S, or --operations N; --rate N a second   (2; of all clients together)\n"
 			"  --warmup N --seed N   (6 operations of each client; 1)\n"
 			"  %s\n", target->usage);
 	exit(2);
@@ -139,6 +139,7 @@ read_command_line(int argc, char **argv, Options *options, const char **keys, co
 		{"compressible", FLAG, &options->compressible, 0, 0},
 		{"seconds", TEXT, seconds, 0, 0},
 		{"operations", LARGE_COUNT, &options->operations, 1, INT64_C(1) << 40},
+		{"rate", LARGE_COUNT, &options->rate, 1, 1000000000},
 		{"warmup", COUNT, &options->warmup, 0, 1000000},
 		{"seed", LARGE_COUNT, &options->seed, 0, 0xffffff},
 	};
@@ -165,6 +166,12 @@ read_command_line(int argc, char **argv, Options *options, const char **keys, co
 		usage();
 }
 
+static bool
+puts_new_keys(const char *work)
+{
+	return strcmp(work, "put") == 0 || strcmp(work, "follow") == 0;
+}
+
 /* Read the command line; whatever is wrong with it ends the program. */
 void
 options_read(int argc, char **argv, const Target *of, Options *into)
@@ -181,7 +188,7 @@ options_read(int argc, char **argv, const Target *of, Options *into)
 	read_command_line(argc, argv, into, &keys, &seconds);
 	if (seconds != NULL)
 		into->seconds = read_seconds(seconds);
-	into->keys = keys != NULL ? read_key_order(keys) : strcmp(into->work, "put") == 0 ? KEYS_RANDOM : KEYS_EXISTING;
+	into->keys = keys != NULL ? read_key_order(keys) : puts_new_keys(into->work) ? KEYS_RANDOM : KEYS_EXISTING;
 	if (into->keys == KEYS_ASCENDING && into->key_bytes < ASCENDING_BYTES)
 		die("ascending keys need --key-bytes of 12", "");
 	if (into->keys == KEYS_EXISTING && into->batch > into->space)

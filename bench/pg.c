@@ -6,8 +6,10 @@
  * Statements are prepared, parameters and results binary.  Ways to write:
  *
  *   store      store_put(), or store_put_batch() for more than one pair
+ *   listen     the same; who follows listens
  *   request    store_put_request(), of a message that is made here
  *   locked     bench/sql/rivals.sql: pairs and a log, a lock held to commit
+ *   notify     the same, and a notification for who follows
  *   unordered  the same without the lock, so that readers of the log skip batches
  *   sorted     as unordered, with the pairs of a batch put in the order of keys
  *   statement  as unordered, one statement with no function
@@ -17,6 +19,9 @@
  *
  * Ways to read: store, by its functions, and sql, by statements on the same table;
  * all others read the pairs that they write.  spi is for gets inside of a statement.
+ *
+ * To follow, store waits for the next number and reads the log, in one round trip; all
+ * that have a channel listen, and read when they are notified.
  *
  * Besides the common works there are
  *
@@ -30,6 +35,7 @@
  * this machine, and the WAL that was written meanwhile, by whomever.
  */
 #include <inttypes.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -43,6 +49,15 @@
 #include "ways.h"
 
 #define BINARY		1
+#define FOLLOW_LIMIT	100000	/* batches that are read at once */
+
+typedef struct Follower
+{
+	PGconn	   *conn;
+	Buffer		number;			/* parameters */
+	Buffer		limit;
+	int64_t		cursor;			/* what it has is up to here */
+} Follower;
 
 typedef struct Session
 {
@@ -392,6 +407,153 @@ read_oldest(void *opaque, const Pair *keys, int count)
 	return count_and_clear(execute(opaque, OLDEST, 0, NULL, NULL));
 }
 
+/* -------------------------------------------------------------------- follow */
+
+static void *
+open_follower(const Options *given)
+{
+	Follower   *follower = calloc(1, sizeof(Follower));
+	PGresult   *result;
+
+	(void) given;
+	if (follower == NULL)
+		fail("out of memory", "");
+	if (way->sql[FEED] == NULL || (way->channel == NULL && way->sql[WAIT] == NULL))
+		fail("nobody can follow what is put this way: ", way->name);
+	follower->conn = open_connection();
+	prepare_statements(follower->conn);
+	if (way->channel != NULL)
+	{
+		char		sql[100];
+
+		snprintf(sql, sizeof sql, "LISTEN %s", way->channel);
+		run(follower->conn, sql);
+	}
+	result = check(follower->conn, PQexec(follower->conn, way->sql[LOG_BOUNDS]));
+	follower->cursor = strtoll(PQgetvalue(result, 0, 1), NULL, 10);
+	PQclear(result);
+	encode_integer(&follower->limit, FOLLOW_LIMIT);
+	if (!PQenterPipelineMode(follower->conn))
+		fail("could not begin a pipeline: ", PQerrorMessage(follower->conn));
+	return follower;
+}
+
+static void
+close_follower(void *opaque)
+{
+	Follower   *follower = opaque;
+
+	PQfinish(follower->conn);
+	free(follower->number.bytes);
+	free(follower->limit.bytes);
+	free(follower);
+}
+
+/* Take the notifications that have come; return whether there were any. */
+static bool
+take_notifications(PGconn *conn)
+{
+	PGnotify   *notification;
+	bool		any = false;
+
+	while ((notification = PQnotifies(conn)) != NULL)
+	{
+		PQfreemem(notification);
+		any = true;
+	}
+	return any;
+}
+
+/* Return whether there was a notification; wait for one for a moment. */
+static bool
+was_notified(Follower *follower)
+{
+	struct pollfd fd = {.fd = PQsocket(follower->conn),.events = POLLIN};
+
+	/* Some can have come with the last answer. */
+	if (take_notifications(follower->conn))
+		return true;
+	if (poll(&fd, 1, 50) > 0 && !PQconsumeInput(follower->conn))
+		fail("lost the connection: ", PQerrorMessage(follower->conn));
+	return take_notifications(follower->conn);
+}
+
+/* Send a statement that has the number as its first parameter. */
+static void
+send_number(Follower *follower, Purpose purpose, int64_t number, int count)
+{
+	static const int formats[2] = {BINARY, BINARY};
+	const char *params[2];
+	int			lens[2];
+	char		name[16];
+
+	encode_integer(&follower->number, number);
+	params[0] = follower->number.bytes;
+	lens[0] = (int) follower->number.len;
+	params[1] = follower->limit.bytes;
+	lens[1] = (int) follower->limit.len;
+	snprintf(name, sizeof name, "%d", purpose);
+	if (!PQsendQueryPrepared(follower->conn, name, count, params, lens, formats, BINARY))
+		fail("could not send: ", PQerrorMessage(follower->conn));
+}
+
+/* Receive what one statement of the pipeline returns. */
+static PGresult *
+receive(Follower *follower)
+{
+	PGresult   *result = check(follower->conn, PQgetResult(follower->conn));
+
+	if (PQgetResult(follower->conn) != NULL)
+		fail("a statement has two results", "");
+	return result;
+}
+
+static void
+receive_sync(Follower *follower)
+{
+	PGresult   *result = PQgetResult(follower->conn);
+
+	if (PQresultStatus(result) != PGRES_PIPELINE_SYNC)
+		fail("a pipeline has come out of step", "");
+	PQclear(result);
+}
+
+/* Take in rows of the log: the first column is the number, the last one the value. */
+static void
+take_in(Follower *follower, PGresult *result, Hear hear)
+{
+	int			column = PQnfields(result) - 1;
+
+	for (int i = 0; i < PQntuples(result); i++)
+	{
+		int64_t		number = decode_integer(PQgetvalue(result, i, 0));
+
+		if (!PQgetisnull(result, i, column))
+			hear(PQgetvalue(result, i, column), PQgetlength(result, i, column));
+		if (number > follower->cursor)
+			follower->cursor = number;
+	}
+	PQclear(result);
+}
+
+static void
+follow(void *opaque, Hear hear)
+{
+	Follower   *follower = opaque;
+
+	if (way->channel != NULL && !was_notified(follower))
+		return;
+	if (way->channel == NULL)
+		send_number(follower, WAIT, follower->cursor + 1, 1);
+	send_number(follower, FEED, follower->cursor, 2);
+	if (!PQpipelineSync(follower->conn))
+		fail("could not send: ", PQerrorMessage(follower->conn));
+	if (way->channel == NULL)
+		PQclear(receive(follower));
+	take_in(follower, receive(follower), hear);
+	receive_sync(follower);
+}
+
 /* --------------------------------------------------------------------- costs */
 
 /* What the CPU did for a process, in us; 0 if it can't be told. */
@@ -460,7 +622,8 @@ main(int argc, char **argv)
 	};
 	static const Target target = {
 		.name = "pg",
-		.usage = "[--target CONNINFO] [--way store|request|sql|spi|locked|unordered|sorted|statement|upsert|insert|copy]",
+		.usage = "[--target CONNINFO] [--way store|listen|request|sql|spi|locked|notify|"
+		"unordered|sorted|statement|upsert|insert|copy]",
 		.prepare = prepare,
 		.connect = open_session,
 		.put = put,
@@ -470,6 +633,9 @@ main(int argc, char **argv)
 		.disconnect = close_session,
 		.works = works,
 		.flush = flush,
+		.open_follower = open_follower,
+		.follow = follow,
+		.close_follower = close_follower,
 		.begin = begin,
 		.end = end,
 	};

@@ -13,7 +13,9 @@
  * has returned may be lost; that is seen to before anything is measured.  One
  * fsync is then for all that was put by those who were waiting.
  */
+#include <inttypes.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +33,8 @@ typedef struct Session
 	size_t	   *lens;
 	int			count;
 	int			room;
+	char		id[32];			/* of an entry of the log */
+	uint64_t	last;			/* that who follows has */
 } Session;
 
 static void __attribute__((noreturn))
@@ -265,6 +269,80 @@ range(void *opaque, const Pair *first, int limit)
 	fail("Redis has no ordered ranges of keys", "");
 }
 
+static void
+add_id(Session *session)
+{
+	snprintf(session->id, sizeof session->id, "0-%" PRIu64, session->last);
+	add_word(session, session->id);
+}
+
+/* Have the entry's number as the last one; return its pairs. */
+static redisReply *
+open_entry(Session *session, const redisReply *entry)
+{
+	const char *id = entry->element[0]->str;
+
+	session->last = strtoull(strchr(id, '-') + 1, NULL, 10);
+	return entry->element[1];
+}
+
+static void *
+open_follower(const Options *options)
+{
+	Session    *session = open_session(options, 0);
+	redisReply *reply;
+
+	start_command(session, 6);
+	add_word(session, "XREVRANGE");
+	add_word(session, LOG_KEY);
+	add_word(session, "+");
+	add_word(session, "-");
+	add_word(session, "COUNT");
+	add_word(session, "1");
+	end_command(session);
+	reply = receive(session->context, REDIS_REPLY_ARRAY);
+	if (reply->elements == 1)
+		(void) open_entry(session, reply->element[0]);
+	freeReplyObject(reply);
+	return session;
+}
+
+/* Wait for what comes after the last entry, 50 ms at most, in the call that reads it. */
+static void
+follow(void *opaque, Hear hear)
+{
+	Session    *session = opaque;
+	void	   *received;
+	redisReply *reply;
+	redisReply *entries;
+
+	start_command(session, 6);
+	add_word(session, "XREAD");
+	add_word(session, "BLOCK");
+	add_word(session, "50");
+	add_word(session, "STREAMS");
+	add_word(session, LOG_KEY);
+	add_id(session);
+	end_command(session);
+	if (redisGetReply(session->context, &received) != REDIS_OK)
+		fail("lost the connection: ", session->context->errstr);
+	reply = received;
+	if (reply->type == REDIS_REPLY_ERROR)
+		fail("a command failed: ", reply->str);
+	if (reply->type == REDIS_REPLY_ARRAY)	/* else there was nothing */
+	{
+		entries = reply->element[0]->element[1];
+		for (size_t i = 0; i < entries->elements; i++)
+		{
+			redisReply *pairs = open_entry(session, entries->element[i]);
+
+			for (size_t j = 1; j < pairs->elements; j += 2)
+				hear(pairs->element[j]->str, pairs->element[j]->len);
+		}
+	}
+	freeReplyObject(reply);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -278,6 +356,9 @@ main(int argc, char **argv)
 		.get_many = get_many,
 		.range = range,
 		.disconnect = close_session,
+		.open_follower = open_follower,
+		.follow = follow,
+		.close_follower = close_session,
 	};
 
 	return load_main(argc, argv, &target);

@@ -21,6 +21,10 @@ def call_duration(fields):
     return 1e6 * fields["seconds"] / fields["operations"]
 
 
+def heard(fields):
+    return fields["heard_since_begin_p50_us"]
+
+
 def wal(fields):
     return fields["wal_bytes"] / fields["entries"]
 
@@ -30,7 +34,7 @@ def cpu(fields):
     return fields["cpu_us"] / fields["entries"]
 
 
-UNITS = {throughput: "entries/s", duration: "µs/entry", call_duration: "µs", wal: "bytes/entry", cpu: "µs/entry"}
+UNITS = {throughput: "entries/s", duration: "µs/entry", call_duration: "µs", heard: "µs", wal: "bytes/entry", cpu: "µs/entry"}
 
 
 @dataclasses.dataclass

@@ -23,6 +23,7 @@
 	[FEED] = "SELECT sequence_number, op, key, value FROM store_read_log($1, max_batches => $2)", \
 	[FRONTIER] = "SELECT store_current_sequence()", \
 	[OLDEST] = "SELECT store_oldest_retained_batch()", \
+	[WAIT] = "CALL store_wait_for_sequence($1, '50 ms')", \
 	[LOG_BOUNDS] = "SELECT store_oldest_retained_batch(), store_current_sequence()"
 
 #define READ_RIVAL \
@@ -36,54 +37,66 @@
 
 static const Way ways[] = {
 	{
-		"store", PAIRS, {
+		"store", PAIRS, NULL, {
 			[PUT_ONE] = "SELECT store_put($1, $2)",
 			[PUT_MANY] = "SELECT store_put_batch($1, $2)",
 			READ_STORE
 		}
 	},
 	{
-		"request", MESSAGE, {
+		"listen", PAIRS, "storeengine", {
+			[PUT_ONE] = "SELECT store_put($1, $2)",
+			READ_STORE
+		}
+	},
+	{
+		"request", MESSAGE, NULL, {
 			[PUT_ONE] = "SELECT store_put_request($1)",
 			[PUT_MANY] = "SELECT store_put_request($1)",
 			READ_STORE
 		}
 	},
 	{
-		"sql", PAIRS, {
+		"sql", PAIRS, NULL, {
 			READ_TABLE("store_kv"),
 			[FRONTIER] = "SELECT max(sequence_number) FROM store_batch_log",
 			[OLDEST] = "SELECT min(sequence_number) FROM store_batch_log"
 		}
 	},
 	{
-		"spi", PAIRS, {
+		"spi", PAIRS, NULL, {
 			[INSIDE] = "SELECT count(rival_get(k)) FROM unnest($1) AS k"
 		}
 	},
 	{
-		"locked", PAIRS, {
+		"locked", PAIRS, NULL, {
 			[PUT_ONE] = "SELECT put_locked($1, $2)",
 			[PUT_MANY] = "SELECT put_locked_batch($1, $2)",
 			READ_RIVAL
 		}
 	},
 	{
-		"unordered", PAIRS, {
+		"notify", PAIRS, "rival", {
+			[PUT_ONE] = "SELECT put_notify($1, $2)",
+			READ_RIVAL
+		}
+	},
+	{
+		"unordered", PAIRS, NULL, {
 			[PUT_ONE] = "SELECT put_unordered($1, $2)",
 			[PUT_MANY] = "SELECT put_unordered_batch($1, $2)",
 			READ_RIVAL
 		}
 	},
 	{
-		"sorted", PAIRS, {
+		"sorted", PAIRS, NULL, {
 			[PUT_ONE] = "SELECT put_unordered($1, $2)",
 			[PUT_MANY] = "SELECT put_sorted_batch($1, $2)",
 			READ_RIVAL
 		}
 	},
 	{
-		"statement", PAIRS, {
+		"statement", PAIRS, NULL, {
 			[PUT_ONE] = "WITH pair AS (INSERT INTO rival_kv VALUES ($1, $2)" UPSERT ")"
 			" INSERT INTO rival_log VALUES (nextval('rival_sequence'), clock_timestamp(), $1, $2) RETURNING number",
 			[PUT_MANY] = "WITH pairs AS (INSERT INTO rival_kv SELECT * FROM unnest($1, $2)" UPSERT ")"
@@ -92,21 +105,21 @@ static const Way ways[] = {
 		}
 	},
 	{
-		"upsert", PAIRS, {
+		"upsert", PAIRS, NULL, {
 			[PUT_ONE] = "INSERT INTO rival_kv VALUES ($1, $2)" UPSERT,
 			[PUT_MANY] = "INSERT INTO rival_kv SELECT * FROM unnest($1, $2)" UPSERT,
 			READ_RIVAL
 		}
 	},
 	{
-		"insert", PAIRS, {
+		"insert", PAIRS, NULL, {
 			[PUT_ONE] = "INSERT INTO rival_kv VALUES ($1, $2)",
 			[PUT_MANY] = "INSERT INTO rival_kv SELECT * FROM unnest($1, $2)",
 			READ_RIVAL
 		}
 	},
 	{
-		"copy", COPIED, {
+		"copy", COPIED, NULL, {
 			READ_RIVAL
 		}
 	},
@@ -115,7 +128,7 @@ static const Way ways[] = {
 /* The types of the statements' parameters, which are not always clear. */
 const char *const way_types[PURPOSES] = {
 	[PUT_ONE] = "bb",[PUT_MANY] = "aa",[GET] = "b",[GET_MANY] = "a",[RANGE] = "bi",[INSIDE] = "a",
-	[SCAN] = "",[FEED] = "ii",[FRONTIER] = "",[OLDEST] = "",
+	[SCAN] = "",[FEED] = "ii",[FRONTIER] = "",[OLDEST] = "",[WAIT] = "i",
 };
 
 /* The way of a name, or NULL. */

@@ -17,6 +17,7 @@ typedef enum Purpose
 	FEED,
 	FRONTIER,
 	OLDEST,
+	WAIT,						/* for a number, a moment at most */
 	LOG_BOUNDS,					/* not prepared: lowest number, highest number */
 	PURPOSES
 } Purpose;
@@ -33,6 +34,7 @@ typedef struct Way
 {
 	const char *name;
 	Form		form;
+	const char *channel;		/* on which subscribers are notified, if they do not WAIT */
 	const char *sql[PURPOSES];
 } Way;
 

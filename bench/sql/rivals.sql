@@ -19,6 +19,16 @@ BEGIN
 	RETURN n;
 END $$;
 
+-- The same with a notification for who follows.
+CREATE FUNCTION put_notify(k bytea, v bytea) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	n bigint;
+BEGIN
+	n := put_locked(k, v);
+	PERFORM pg_notify('rival', n::text);
+	RETURN n;
+END $$;
+
 -- Fast and wrong: readers of the log skip what commits late.
 CREATE FUNCTION put_unordered(k bytea, v bytea) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE
