@@ -18,7 +18,9 @@
  *   copy       the same by COPY, one for each batch
  *
  * Ways to read: store, by its functions, and sql, by statements on the same table;
- * all others read the pairs that they write.  spi is for gets inside of a statement.
+ * all others read the pairs that they write.  ordered is for get_many by a statement
+ * that returns what store_get_many() does, a row for each key in their order; spi is for
+ * gets inside of a statement.
  *
  * To follow, store waits for the next number and reads the log, in one round trip; all
  * that have a channel listen, and read when they are notified.
@@ -622,7 +624,7 @@ main(int argc, char **argv)
 	};
 	static const Target target = {
 		.name = "pg",
-		.usage = "[--target CONNINFO] [--way store|listen|request|sql|spi|locked|notify|"
+		.usage = "[--target CONNINFO] [--way store|listen|request|sql|ordered|spi|locked|notify|"
 		"unordered|sorted|statement|upsert|insert|copy]",
 		.prepare = prepare,
 		.connect = open_session,

@@ -114,6 +114,8 @@ def compare(bench, comparison):
             if space is not None:
                 for what, where in ((a, where_a), (b, where_b)):
                     bench.preload(what, space, where)
+                if dict(a.options).get("work", "put") != "put":
+                    bench.sql("VACUUM ANALYZE")  # or else the first to read would do part of that
         places = [{name: value for name, value in where.items() if name != "server"} for where in (where_a, where_b)]
         if space is not None:
             how["space"] = space

@@ -64,6 +64,12 @@ static const Way ways[] = {
 		}
 	},
 	{
+		"ordered", PAIRS, NULL, {
+			[GET_MANY] = "SELECT wanted.key, pair.value FROM unnest($1) WITH ORDINALITY AS wanted (key, place)"
+			" LEFT JOIN store_kv AS pair USING (key) ORDER BY place"
+		}
+	},
+	{
 		"spi", PAIRS, NULL, {
 			[INSIDE] = "SELECT count(rival_get(k)) FROM unnest($1) AS k"
 		}
