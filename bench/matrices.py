@@ -145,8 +145,8 @@ def measure_costs(_, bench):
         bench.sql("SELECT pg_reload_conf()", "postgres")
     return "\n".join([
         "For each entry, 1 client, new random keys in a store of " f"{bench.scale.space:,}"
-        ", `full_page_writes` off: WAL, CPU time of the backend, growth of the pairs' table, its index, and the log.",
-        "", table(["pairs of a put", "way", "WAL bytes", "CPU µs", "table bytes", "index bytes", "log bytes"], rows)])
+        ", `full_page_writes` off: WAL, CPU time of the backend and of the store's worker, growth of the pairs' table, its index, and the log.",
+        "", table(["pairs of a put", "way", "WAL bytes", "CPU µs", "worker's", "table bytes", "index bytes", "log bytes"], rows)])
 
 
 def measure_cost(bench, way, batch, operations):
@@ -158,7 +158,8 @@ def measure_cost(bench, way, batch, operations):
         before = relation_bytes(bench)
         fields = bench.measure(what, operations=operations, warmup=0)
         growth = [after - size for after, size in zip(relation_bytes(bench), before)]
-        samples.append([value / fields["entries"] for value in (fields["wal_bytes"], fields["cpu_us"], *growth)])
+        samples.append([value / fields["entries"] for value in (fields["wal_bytes"], fields["cpu_us"],
+                                                              fields["worker_cpu_us"], *growth)])
     return [f"{batch:,}", way, *(number(statistics.median(column)) for column in zip(*samples))]
 
 

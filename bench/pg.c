@@ -33,8 +33,9 @@
  *   feed       --limit batches from somewhere in the log
  *   frontier, oldest   the current sequence number, the lowest one in the log
  *
- * What is printed besides: the CPU time of the sessions' backends, if they are on
- * this machine, and the WAL that was written meanwhile, by whomever.
+ * What is printed besides: the CPU time of the sessions' backends and that of the
+ * store's worker, if they are on this machine; and the WAL that was written
+ * meanwhile, by whomever.
  */
 #include <inttypes.h>
 #include <poll.h>
@@ -77,7 +78,9 @@ static PGconn *observer;		/* who looks from outside */
 static bool same_machine;
 static int64_t lowest,
 			highest;			/* in the log */
+static int	worker_pid;			/* or 0 */
 static double cpu_us;			/* of the backends, at the beginning */
+static double worker_cpu_us;
 static int64_t wal_bytes;
 
 static void __attribute__((noreturn))
@@ -596,17 +599,35 @@ read_wal_bytes(void)
 	return bytes;
 }
 
+/* The process of the database's worker, or 0. */
+static int
+find_worker(void)
+{
+	PGresult   *result = check(observer, PQexec(observer, "SELECT pid FROM pg_stat_activity"
+												" WHERE backend_type = 'storeengine worker' AND datname = current_database()"));
+	int			pid = PQntuples(result) == 1 ? (int) strtol(PQgetvalue(result, 0, 0), NULL, 10) : 0;
+
+	PQclear(result);
+	return pid;
+}
+
 static void
 begin(void)
 {
 	wal_bytes = read_wal_bytes();
+	worker_pid = same_machine ? find_worker() : 0;
+	worker_cpu_us = worker_pid == 0 ? 0 : process_cpu_us(worker_pid);
 	cpu_us = backends_cpu_us();
 }
 
 static void
 end(void)
 {
-	printf(" cpu_us=%.0f wal_bytes=%" PRId64, backends_cpu_us() - cpu_us, read_wal_bytes() - wal_bytes);
+	double		worker_end = worker_pid == 0 ? 0 : process_cpu_us(worker_pid);
+
+	/* A worker that has nothing to do leaves. */
+	printf(" cpu_us=%.0f worker_cpu_us=%.0f wal_bytes=%" PRId64, backends_cpu_us() - cpu_us,
+		   worker_end > worker_cpu_us ? worker_end - worker_cpu_us : 0, read_wal_bytes() - wal_bytes);
 	PQfinish(observer);
 }
 
