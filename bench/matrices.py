@@ -80,8 +80,8 @@ def measure_clients(report, bench):
     report.plot("latency-by-clients", "How long a put takes", "clients", "milliseconds",
                 {f"{name}, {p[:3]}": [(count, middle(runs[count], lambda fields, p=p: fields[p]) / 1000)
                                       for count in counts if runs.get(count)]
-                 for name, runs in found.items() if name in ("store", "by hand, unordered")
-                 for p in ("p50_us", "p95_us", "p99_us")}, log_x=True)
+                 for name, runs in found.items() if name in ("store", "by hand, unordered", "by hand, locked")
+                 for p in ("p50_us", "p95_us", "p99_us")}, log_x=True, log_y=True, together=3)
     return "\n".join(text)
 
 
@@ -90,7 +90,7 @@ def measure_batches(report, bench):
     found = sweep(report, bench, ("store", "by hand, unordered", "COPY", "RocksDB"),
                   {size: {"batch": size, "warmup": 3} for size in sizes})
     report.plot("entries-by-batch", "Puts of new random keys, 1 client", "pairs of a put", "entries a second",
-                matrix_points(found, sizes, throughput), log_x=True)
+                matrix_points(found, sizes, throughput), log_x=True, log_y=True)
     return "\n".join(["Entries a second, 1 client, new random keys, by pairs of a put:", "",
                       table(["", *(f"{size:,}" for size in sizes)], matrix_rows(found, sizes, throughput))])
 

@@ -20,15 +20,15 @@ def quote(text):
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def draw(path, title, x_label, y_label, series, log_x=False, log_y=False):
-    """Draw lines through points: series is {label: [(x, y), ...]}."""
+def draw(path, title, x_label, y_label, series, log_x=False, log_y=False, together=1):
+    """Draw lines through points: series is {label: [(x, y), ...]}; so many that follow each other share a colour."""
     lines = [
-        "set terminal svg size 640,400 dynamic font 'sans-serif,13' background '#ffffff'",
+        "set terminal svg size 640,440 dynamic font 'sans-serif,13' background '#ffffff'",
         f"set output {quote(path)}",
         f"set title {quote(title)} noenhanced",
         f"set xlabel {quote(x_label)} noenhanced",
         f"set ylabel {quote(y_label)} noenhanced",
-        "set key outside right center noenhanced",
+        "set key below Left reverse noenhanced",
         "set border 3 lc rgb '#888888'",
         "set tics nomirror textcolor rgb '#000000'",
         "set grid ytics lt 1 lc rgb '#dddddd'",
@@ -48,7 +48,7 @@ def draw(path, title, x_label, y_label, series, log_x=False, log_y=False):
         lines.append("END")
     lines.append("plot " + ", ".join(
         f"$data{number} with linespoints title {quote(label)}"
-        f" lc rgb '{COLOURS[number % len(COLOURS)]}' lw 2 pt 7 ps 0.4"
+        f" lc rgb '{COLOURS[number // together % len(COLOURS)]}' lw 2 dashtype {number % together + 1} pt 7 ps 0.5"
         for number, label in enumerate(series)))
     done = subprocess.run(["gnuplot"], input="\n".join(lines) + "\n", text=True, capture_output=True, check=False)
     if done.returncode != 0 or not os.path.exists(path):
