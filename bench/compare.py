@@ -19,7 +19,7 @@ from rounds import compare  # noqa: E402
 from stage import FULL, QUICK, Bench, Failure, Missing, say  # noqa: E402
 
 # What is not for a first impression; the log has no size of its own before autovacuum has run.
-LONG = ["log-heap", *(comparison.name for comparison in OTHERS), "subscribers", "costs", "mixes"]
+LONG = ["log-heap", *(comparison.name for comparison in OTHERS), "subscribers", "costs", "mixes", "counts"]
 
 
 def step_names():

@@ -54,6 +54,7 @@ typedef struct Options
 								 * starts */
 	int64_t		seed;
 	bool		load;
+	bool		mark;			/* have whoever counts see where to begin and to end */
 } Options;
 
 /* A work that only one target knows.  It returns how many entries it has dealt with. */

@@ -4,6 +4,7 @@ import collections
 import statistics
 
 import peers
+from counts import measure_counts
 from goals import store
 from report import number, table
 from rounds import throughput
@@ -169,4 +170,5 @@ MATRICES = {
     "subscribers": ("Subscribers", measure_subscribers),
     "costs": ("What an entry costs", measure_costs),
     "mixes": ("Mixes", measure_mixes),
+    "counts": ("Instructions", measure_counts),
 }

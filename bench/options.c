@@ -134,6 +134,7 @@ read_command_line(int argc, char **argv, Options *options, const char **keys, co
 		{"keys", TEXT, keys, 0, 0},
 		{"space", LARGE_COUNT, &options->space, 1, INT64_C(1) << 40},
 		{"load", FLAG, &options->load, 0, 0},
+		{"mark", FLAG, &options->mark, 0, 0},
 		{"key-bytes", COUNT, &options->key_bytes, 8, 254},
 		{"value-bytes", COUNT, &options->value_bytes, 0, 1 << 20},
 		{"compressible", FLAG, &options->compressible, 0, 0},
