@@ -19,7 +19,10 @@ from rounds import compare  # noqa: E402
 from stage import FULL, QUICK, Bench, Failure, Missing, say  # noqa: E402
 
 # What is not for a first impression; the log has no size of its own before autovacuum has run.
-LONG = ["log-heap", *(comparison.name for comparison in OTHERS), "subscribers", "costs", "mixes", "counts"]
+LONG = ["put-1-listeners", "put-1000-random-copy", "put-1000-ascending-copy", "get-inside-spi", "oldest-dead", "log-heap",
+        "put-1-rocksdb-mutex", "put-1-etcd-64", "put-size",
+        *(comparison.name for comparison in OTHERS if comparison.name != "follow-etcd"),
+        "batches", "subscribers", "costs", "mixes", "counts"]
 
 
 def step_names():

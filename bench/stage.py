@@ -68,9 +68,9 @@ class Scale:
     points: int  # runs for each point of a plot
 
 
-FULL = Scale(rounds=5, seconds=1.5, batches=100, space=100_000, read_space=1_000_000, logged=100_000,
+FULL = Scale(rounds=5, seconds=1.0, batches=100, space=100_000, read_space=1_000_000, logged=100_000,
              pruned=900_000, sizes=(10_000, 100_000, 1_000_000, 10_000_000),
-             retention_seconds=300, retention_keep=100_000, points=3)
+             retention_seconds=240, retention_keep=100_000, points=3)
 QUICK = Scale(rounds=3, seconds=0.25, batches=20, space=20_000, read_space=100_000, logged=10_000,
               pruned=50_000, sizes=(10_000, 100_000),
               retention_seconds=15, retention_keep=10_000, points=1)
