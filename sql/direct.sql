@@ -12,6 +12,9 @@ CREATE FUNCTION put(value text, first int, last int, step int) RETURNS bigint LA
 CREATE FUNCTION problems() RETURNS bigint LANGUAGE sql
 	RETURN (SELECT count(*) FROM store_verify() WHERE result <> 'ok');
 
+-- A batch that all can read: those below are rolled back, and leave holes
+SELECT store_put('first', 'batch') > 0 AS put;
+
 -- What is accessed by SQL after a change, and that the same comes of it there
 CREATE FUNCTION by_sql(change text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -19,7 +22,7 @@ DECLARE
 	found text := '';
 BEGIN
 	EXECUTE change;
-	FOREACH work IN ARRAY ARRAY[$w$store_put('k', 'direct')$w$, $w$store_delete_batch('{absent}')$w$, $w$store_get('k')$w$] LOOP
+	FOREACH work IN ARRAY ARRAY[$w$store_put('k', 'direct')$w$, $w$store_delete_batch('{absent}')$w$, $w$store_get('k')$w$, $w$store_read_log(0, max_batches => 1)$w$] LOOP
 		PERFORM set_config('storeengine.debug_access', 'direct', true);
 		BEGIN
 			EXECUTE 'SELECT ' || work;
@@ -40,6 +43,8 @@ SELECT change, by_sql(change) FROM (VALUES
 	  CREATE TRIGGER t AFTER INSERT ON store_batch_log FOR EACH STATEMENT EXECUTE FUNCTION f()'),
 	('CREATE RULE r AS ON INSERT TO store_batch_log DO ALSO SELECT'),
 	('ALTER TABLE store_kv ENABLE ROW LEVEL SECURITY'),
+	('ALTER TABLE store_batch_log ENABLE ROW LEVEL SECURITY'),
+	('CREATE TABLE child () INHERITS (store_batch_log)'),
 	('CREATE INDEX ON store_kv (length(value))'),
 	('CREATE UNIQUE INDEX ON store_batch_log (written_at, sequence_number)'),
 	('ALTER TABLE store_kv ADD CHECK (value <> ''bad'')'),

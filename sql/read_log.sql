@@ -40,6 +40,19 @@ SELECT sequence_number, op FROM store_read_log(1, max_bytes => 12);
 SELECT sequence_number, op FROM store_read_log(1, max_bytes => 21);
 SELECT sequence_number, op FROM store_read_log(1, max_batches => NULL, max_bytes => NULL);
 
+-- what a filter leaves out takes no room, and a batch of which nothing is left always fits
+SELECT sequence_number, op FROM store_read_log(1, ARRAY[('user/2', '(?s).*')]::store_selector[], max_bytes => 1);
+SELECT sequence_number, op FROM store_read_log(0, ARRAY[('user/', '(?s).*')]::store_selector[], max_bytes => 20);
+SELECT sequence_number, op FROM store_read_log(0, ARRAY[('user/', '(?s).*')]::store_selector[], max_bytes => 19);
+SELECT sequence_number, op FROM store_read_log(0, ARRAY[('user/1', '(?s).*')]::store_selector[], max_bytes => 20);
+
+-- several reads in one query do not disturb each other
+SELECT since, string_agg(sequence_number || ' ' || op, ', ' ORDER BY place) AS rows
+FROM generate_series(3, 6) AS since,
+	 LATERAL store_read_log(since) WITH ORDINALITY AS read (sequence_number, op, key, value, history, place)
+GROUP BY since ORDER BY since;
+SELECT a.sequence_number, b.sequence_number FROM store_read_log(4) AS a, store_read_log(3) AS b ORDER BY 1, 2;
+
 -- E2: rows pass if a selector takes their key; F1: others still move the cursor
 SELECT sequence_number, op, convert_from(key, 'UTF8') AS key, convert_from(value, 'UTF8') AS value
 FROM store_read_log(0, ARRAY[('user/', '(?s).*')]::store_selector[]);

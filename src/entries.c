@@ -514,33 +514,28 @@ se_bytea_datum(const uint8_t *bytes, size_t len)
 }
 
 /*
- * Make a batch of the stored bytes of one, into which its entries point.
- * Raises XX001 when they are not a batch.
+ * Begin to read the entries of a batch as the log stores it.  They point into its
+ * bytes.
  */
-SeBatch *
-se_batch_from_stored(bytea *stored)
+void
+se_stored_begin(SeWireReader *reader, bytea *stored)
 {
-	SeBatch    *batch = palloc0(sizeof(SeBatch));
-	int			room = 16;
-	SeWireReader reader;
-	SeWireStatus status;
-	SeEntry		entry;
+	read_bytea(reader, stored, SE_WIRE_GET_RESPONSE);
+}
 
-	batch->entries = palloc(room * sizeof(SeEntry));
-	read_bytea(&reader, stored, SE_WIRE_GET_RESPONSE);
-	while ((status = se_wire_next_entry(&reader, &entry)) == SE_WIRE_ENTRY)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (batch->count == room)
-		{
-			room *= 2;
-			batch->entries = repalloc_huge(batch->entries, room * sizeof(SeEntry));
-		}
-		batch->entries[batch->count++] = entry;
-	}
+/*
+ * Read the next entry; false at the end.  Raises XX001 when the stored bytes are
+ * not a batch.
+ */
+bool
+se_stored_next(SeWireReader *reader, SeEntry *entry)
+{
+	SeWireStatus status = se_wire_next_entry(reader, entry);
+
+	CHECK_FOR_INTERRUPTS();
 	if (status == SE_WIRE_MALFORMED)
-		report_malformed(&reader, ERRCODE_DATA_CORRUPTED, "stored batch");
-	return batch;
+		report_malformed(reader, ERRCODE_DATA_CORRUPTED, "stored batch");
+	return status == SE_WIRE_ENTRY;
 }
 
 /*
@@ -553,18 +548,18 @@ se_batch_decode(bytea *payload, Oid entry_type)
 {
 	TupleDesc	desc = entry_descriptor(entry_type);
 	ArrayBuildState *state = initArrayResult(entry_type, CurrentMemoryContext, false);
-	SeBatch    *batch = se_batch_from_stored(payload);
+	SeWireReader reader;
+	SeEntry		entry;
 
-	for (int i = 0; i < batch->count; i++)
+	se_stored_begin(&reader, payload);
+	while (se_stored_next(&reader, &entry))
 	{
-		const SeEntry *entry = &batch->entries[i];
 		Datum		columns[2];
 		bool		nulls[2] = {false, false};
 		HeapTuple	tuple;
 
-		CHECK_FOR_INTERRUPTS();
-		columns[0] = se_bytea_datum(entry->key, entry->key_len);
-		columns[1] = se_bytea_datum(entry->value, entry->value_len);
+		columns[0] = se_bytea_datum(entry.key, entry.key_len);
+		columns[1] = se_bytea_datum(entry.value, entry.value_len);
 		tuple = heap_form_tuple(desc, columns, nulls);
 		accumArrayResult(state, HeapTupleGetDatum(tuple), false, entry_type,
 						 CurrentMemoryContext);

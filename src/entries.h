@@ -34,7 +34,6 @@ extern SeBatch *se_batch_from_arrays(ArrayType *keys, ArrayType *values);
 extern SeBatch *se_batch_from_keys(ArrayType *keys);
 extern SeBatch *se_batch_from_entries(ArrayType *entries);
 extern SeBatch *se_batch_from_request(bytea *request);
-extern SeBatch *se_batch_from_stored(bytea *stored);
 extern SeBatch *se_batch_distinct(const SeBatch *batch);
 
 extern ArrayType *se_batch_keys(const SeBatch *batch);
@@ -42,6 +41,9 @@ extern ArrayType *se_batch_values(const SeBatch *batch);
 extern Datum se_bytea_datum(const uint8_t *bytes, size_t len);
 extern bytea *se_batch_encode(const SeBatch *batch);
 extern ArrayType *se_batch_decode(bytea *payload, Oid entry_type);
+
+extern void se_stored_begin(SeWireReader *reader, bytea *stored);
+extern bool se_stored_next(SeWireReader *reader, SeEntry *entry);
 
 extern Datum *se_bytea_elements(ArrayType *array, const char *name, int *count);
 extern void se_check_one_dimension(ArrayType *array, const char *name);

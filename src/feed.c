@@ -24,6 +24,7 @@
 #include "filter.h"
 #include "frontier.h"
 #include "history.h"
+#include "log_direct.h"
 #include "store.h"
 
 PG_FUNCTION_INFO_V1(store_read_log);
@@ -56,6 +57,13 @@ read_sql(const SeStore *store)
 
 static SeStatement read_statement = {.sql = read_sql, .nargs = 2, .argtypes = {INT8OID, INT8OID}};
 
+/* Room for a bytea, used again and again. */
+typedef struct Scratch
+{
+	bytea	   *bytes;
+	size_t		size;
+} Scratch;
+
 /* A call of store_read_log(). */
 typedef struct Feed
 {
@@ -66,16 +74,13 @@ typedef struct Feed
 	bool		empty;			/* has nothing been returned yet? */
 	SeFilter   *filter;			/* NULL if everything passes */
 	ReturnSetInfo *result;
+	Datum		put;			/* what column op says */
+	Datum		delete;
+	Scratch		key;			/* of the row being returned */
+	Scratch		value;
+	MemoryContext context;		/* where that room is */
 	MemoryContext batch_context;	/* reset after each batch */
 } Feed;
-
-/* The entries of a batch that pass, and their bytes. */
-typedef struct Passed
-{
-	SeEntry    *entries;
-	int			count;
-	int64		bytes;
-} Passed;
 
 /* Read a limit: NULL means none.  Raises 22023 unless it is positive. */
 static int64
@@ -91,27 +96,44 @@ limit_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 	return limit;
 }
 
+/* Tell what an entry counts in the limit of bytes. */
+static int64
+entry_bytes(const SeEntry *entry, bool has_value)
+{
+	return entry->key_len + (has_value ? entry->value_len : 0);
+}
+
+/* Make a bytea, which is there until the scratch is used again. */
+static Datum
+scratch_bytea(Feed *feed, Scratch *scratch, const uint8_t *bytes, size_t len)
+{
+	if (scratch->size < VARHDRSZ + len)
+	{
+		if (scratch->bytes != NULL)
+			pfree(scratch->bytes);
+		scratch->size = Max(VARHDRSZ + len, 2 * scratch->size);
+		scratch->bytes = MemoryContextAlloc(feed->context, scratch->size);
+	}
+	SET_VARSIZE(scratch->bytes, VARHDRSZ + len);
+	memcpy(VARDATA(scratch->bytes), bytes, len);
+	return PointerGetDatum(scratch->bytes);
+}
+
 /* Return what was put or deleted; a deleted key has no value. */
 static void
-emit(Feed *feed, int64 number, const char *op, const SeEntry *entry, bool has_value)
+emit(Feed *feed, int64 number, const SeEntry *entry, bool has_value)
 {
 	Datum		values[FEED_COLUMNS] = {0};
 	bool		nulls[FEED_COLUMNS] = {false};
 
-	CHECK_FOR_INTERRUPTS();
 	values[FEED_SEQUENCE_NUMBER] = Int64GetDatum(number);
-	values[FEED_OP] = CStringGetTextDatum(op);
-	values[FEED_KEY] = se_bytea_datum(entry->key, entry->key_len);
+	values[FEED_OP] = has_value ? feed->put : feed->delete;
+	values[FEED_KEY] = scratch_bytea(feed, &feed->key, entry->key, entry->key_len);
 	nulls[FEED_VALUE] = !has_value;
 	if (has_value)
-		values[FEED_VALUE] = se_bytea_datum(entry->value, entry->value_len);
+		values[FEED_VALUE] = scratch_bytea(feed, &feed->value, entry->value, entry->value_len);
 	nulls[FEED_HISTORY] = true;
 	tuplestore_putvalues(feed->result->setResult, feed->result->setDesc, values, nulls);
-	for (int i = FEED_OP; i < FEED_COLUMNS; i++)
-	{
-		if (!nulls[i])
-			pfree(DatumGetPointer(values[i]));
-	}
 }
 
 /* Return the last row: the new cursor, and the history that it belongs to. */
@@ -130,82 +152,100 @@ emit_progress(const SeStore *store, Feed *feed)
 	tuplestore_putvalues(feed->result->setResult, feed->result->setDesc, values, nulls);
 }
 
-/* Pick those of a batch's stored entries that pass. */
-static void
-pick(Feed *feed, bytea *stored, bool has_value, Passed *passed)
+/* Read the next of a batch's stored entries that passes; false at the end. */
+static bool
+next_passing(Feed *feed, SeWireReader *reader, SeEntry *entry, bool has_value)
 {
-	SeBatch    *batch = se_batch_from_stored(stored);
-
-	passed->entries = batch->entries;
-	passed->count = 0;
-	for (int i = 0; i < batch->count; i++)
+	while (se_stored_next(reader, entry))
 	{
-		SeEntry    *entry = &batch->entries[i];
+		if (feed->filter == NULL || se_filter_passes(feed->filter, entry, has_value))
+			return true;
+	}
+	return false;
+}
 
-		CHECK_FOR_INTERRUPTS();
-		if (feed->filter != NULL && !se_filter_passes(feed->filter, entry, has_value))
-			continue;
-		passed->entries[passed->count++] = *entry;
-		passed->bytes += entry->key_len + (has_value ? entry->value_len : 0);
+/* Count the bytes of those entries that pass. */
+static int64
+passing_bytes(Feed *feed, bytea *stored, bool has_value)
+{
+	SeWireReader reader;
+	SeEntry		entry;
+	int64		bytes = 0;
+
+	se_stored_begin(&reader, stored);
+	while (next_passing(feed, &reader, &entry, has_value))
+		bytes += entry_bytes(&entry, has_value);
+	return bytes;
+}
+
+/*
+ * Tell whether what passes of a batch may still be returned.  It is only counted
+ * if that matters: it is never more than what is stored.
+ */
+static bool
+has_room(Feed *feed, bytea *payload, bytea *deleted_keys)
+{
+	int64		stored = VARSIZE_ANY_EXHDR(payload);
+
+	if (deleted_keys != NULL)
+		stored += VARSIZE_ANY_EXHDR(deleted_keys);
+	if (feed->empty || stored <= feed->room)
+		return true;
+	stored = passing_bytes(feed, payload, true);
+	if (deleted_keys != NULL)
+		stored += passing_bytes(feed, deleted_keys, false);
+	return stored <= feed->room;
+}
+
+/* Return the entries that pass of what a batch put or deleted. */
+static void
+emit_entries(Feed *feed, int64 number, bytea *stored, bool has_value)
+{
+	SeWireReader reader;
+	SeEntry		entry;
+
+	se_stored_begin(&reader, stored);
+	while (next_passing(feed, &reader, &entry, has_value))
+	{
+		emit(feed, number, &entry, has_value);
+		feed->room -= entry_bytes(&entry, has_value);
+		feed->empty = false;
 	}
 }
 
-/* Return the rows of a batch, whole or not at all; false if there is no room. */
+/*
+ * Return the rows of a batch, whole or not at all; false if there is no room.
+ * What takes memory is in the current context.
+ */
 static bool
 emit_batch(Feed *feed, int64 number, bytea *payload, bytea *deleted_keys)
 {
-	Passed		puts = {0};
-	Passed		deletes = {0};
-
-	pick(feed, payload, true, &puts);
-	if (deleted_keys != NULL)
-		pick(feed, deleted_keys, false, &deletes);
-
-	if (puts.bytes + deletes.bytes > feed->room && !feed->empty)
+	if (!has_room(feed, payload, deleted_keys))
 		return false;
-	for (int i = 0; i < puts.count; i++)
-		emit(feed, number, "put", &puts.entries[i], true);
-	for (int i = 0; i < deletes.count; i++)
-		emit(feed, number, "delete", &deletes.entries[i], false);
-	feed->empty = feed->empty && puts.count + deletes.count == 0;
-	feed->room -= puts.bytes + deletes.bytes;
+	emit_entries(feed, number, payload, true);
+	if (deleted_keys != NULL)
+		emit_entries(feed, number, deleted_keys, false);
 	return true;
 }
 
-/* Read a column of a fetched row; NULL if it is NULL.  It may be detoasted. */
-static bytea *
-bytea_column(HeapTuple row, TupleDesc desc, int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(row, desc, column, &isnull);
-
-	if (SPI_gettypeid(desc, column) != BYTEAOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("column \"%s\" of table \"store_batch_log\" has been altered",
-						SPI_fname(desc, column)),
-				 errhint("Its type must be bytea.")));
-	return isnull ? NULL : DatumGetByteaPP(value);
-}
-
-/* Read a batch; false if there is no room for it. */
+/*
+ * Read the columns of a batch, which should be the next one; false if there is no
+ * room for it.
+ */
 static bool
-read_batch(Feed *feed, HeapTuple row, TupleDesc desc)
+read_batch(Feed *feed, int64 number, NullableDatum payload, NullableDatum deleted_keys)
 {
 	MemoryContext old_context;
-	bool		isnull;
-	int64		number = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
-	bytea	   *payload;
 	bool		fits;
 
 	if (number != feed->cursor + 1)
 		se_log_report_missing(feed->cursor + 1, &feed->found);
+	if (payload.isnull)
+		se_log_report_missing(number, &feed->found);
 
 	old_context = MemoryContextSwitchTo(feed->batch_context);
-	payload = bytea_column(row, desc, 2);
-	if (payload == NULL)
-		se_log_report_missing(number, &feed->found);
-	fits = emit_batch(feed, number, payload, bytea_column(row, desc, 3));
+	fits = emit_batch(feed, number, DatumGetByteaPP(payload.value),
+					  deleted_keys.isnull ? NULL : DatumGetByteaPP(deleted_keys.value));
 	MemoryContextSwitchTo(old_context);
 	MemoryContextReset(feed->batch_context);
 	if (fits)
@@ -213,16 +253,41 @@ read_batch(Feed *feed, HeapTuple row, TupleDesc desc)
 	return fits;
 }
 
-/* Read batches with the caller's snapshot until there is no room for more. */
-static void
-read_batches(const SeStore *store, Feed *feed)
+/* Read a column of a fetched row. */
+static NullableDatum
+bytea_column(HeapTuple row, TupleDesc desc, int column)
+{
+	NullableDatum result;
+
+	if (SPI_gettypeid(desc, column) != BYTEAOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("column \"%s\" of table \"store_batch_log\" has been altered",
+						SPI_fname(desc, column)),
+				 errhint("Its type must be bytea.")));
+	result.value = SPI_getbinval(row, desc, column, &result.isnull);
+	return result;
+}
+
+/* Read a batch that was fetched; false if there is no room for it. */
+static bool
+read_fetched(Feed *feed, HeapTuple row, TupleDesc desc)
+{
+	bool		isnull;
+	int64		number = DatumGetInt64(SPI_getbinval(row, desc, 1, &isnull));
+
+	return read_batch(feed, number, bytea_column(row, desc, 2), bytea_column(row, desc, 3));
+}
+
+/* Read batches by SQL; false if there was no room for one. */
+static bool
+read_by_sql(const SeStore *store, Feed *feed)
 {
 	Datum		args[2] = {Int64GetDatum(feed->cursor), Int64GetDatum(feed->last)};
-	bool		more = feed->cursor < feed->last;
+	bool		more = true;
 	Portal		portal;
 
-	if (!more)
-		return;
+	SPI_connect();
 	se_store_prepare(store, &read_statement);
 	portal = SPI_cursor_open(NULL, read_statement.plan, args, NULL, true);
 	while (more)
@@ -231,10 +296,55 @@ read_batches(const SeStore *store, Feed *feed)
 		if (SPI_processed == 0)
 			break;
 		for (uint64 i = 0; i < SPI_processed && more; i++)
-			more = read_batch(feed, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
+			more = read_fetched(feed, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 		SPI_freetuptable(SPI_tuptable);
 	}
 	SPI_cursor_close(portal);
+	SPI_finish();
+	return more;
+}
+
+/* Read a column of the log from a slot. */
+static NullableDatum
+slot_column(TupleTableSlot *row, int column)
+{
+	NullableDatum result = {row->tts_values[column - 1], row->tts_isnull[column - 1]};
+
+	return result;
+}
+
+/* Read batches directly; false if there was no room for one. */
+static bool
+read_directly(SeLogScan *scan, Feed *feed)
+{
+	bool		more = true;
+
+	while (more && se_log_next(scan))
+	{
+		TupleTableSlot *row = scan->row;
+
+		slot_getsomeattrs(row, SE_LOG_NATTS);
+		more = read_batch(feed, DatumGetInt64(slot_column(row, SE_LOG_SEQUENCE_NUMBER).value),
+						  slot_column(row, SE_LOG_PAYLOAD),
+						  slot_column(row, SE_LOG_DELETED_KEYS));
+	}
+	se_log_end_scan(scan);
+	return more;
+}
+
+/* Read batches with the caller's snapshot until there is no room for more. */
+static void
+read_batches(const SeStore *store, Feed *feed)
+{
+	SeLogScan	scan;
+	bool		more;
+
+	if (feed->cursor >= feed->last)
+		return;
+	if (se_log_begin_scan(store, feed->cursor, feed->last, &scan))
+		more = read_directly(&scan, feed);
+	else
+		more = read_by_sql(store, feed);
 	if (more && feed->cursor < feed->last)
 		se_log_report_missing(feed->cursor + 1, &feed->found);
 }
@@ -275,6 +385,31 @@ check_history(FunctionCallInfo fcinfo, int argument, const SeStore *store, int64
 }
 
 /*
+ * Get ready to return rows.  They are kept one after the other: an allocation set,
+ * where they would be by default, gives each a power of two.  The memory is kept from
+ * call to call, for a query may have many.
+ */
+static void
+begin_result(Feed *feed, FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext old_context;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = GenerationContextCreate(fcinfo->flinfo->fn_mcxt,
+														   "storeengine feed",
+														   ALLOCSET_DEFAULT_SIZES);
+	old_context = MemoryContextSwitchTo(fcinfo->flinfo->fn_extra);
+	tuplestore_end(result->setResult);
+	result->setResult =
+		tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+							  false, work_mem);
+	MemoryContextSwitchTo(old_context);
+	feed->result = result;
+}
+
+/*
  * store_read_log(since bigint, selectors store_selector[],
  *				  value_filters store_filter[], max_batches bigint,
  *				  max_bytes bigint, min_sequence_number bigint, since_history uuid)
@@ -287,6 +422,7 @@ store_read_log(PG_FUNCTION_ARGS)
 	Feed		feed = {.empty = true};
 	int64		since = PG_ARGISNULL(0) ? 0 : se_number_argument(fcinfo, 0, "since");
 	int64		max_batches = limit_argument(fcinfo, 3, "max_batches");
+	int64		required;
 	SeStore    *store = se_store_lock(AccessShareLock);
 
 	/* Nobody else is to have patterns compiled. */
@@ -295,19 +431,21 @@ store_read_log(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(1) || !PG_ARGISNULL(2))
 		feed.filter = se_filter_create(PG_ARGISNULL(1) ? NULL : PG_GETARG_ARRAYTYPE_P(1),
 									   PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
-	se_check_min_sequence_number(fcinfo, 5);
-	se_read_frontier(&feed.found);
+	required = PG_ARGISNULL(5) ? 0 : se_number_argument(fcinfo, 5, "min_sequence_number");
+	se_frontier_read(store, GetActiveSnapshot(), &feed.found);
+	if (feed.found.frontier < required)
+		se_report_not_ready(required, feed.found.frontier);
 	if (!PG_ARGISNULL(0))
 		check_history(fcinfo, 6, store, since, &feed.found);
 	place_cursor(&feed, PG_ARGISNULL(0), since, max_batches);
 
-	InitMaterializedSRF(fcinfo, 0);
-	feed.result = (ReturnSetInfo *) fcinfo->resultinfo;
+	begin_result(&feed, fcinfo);
+	feed.put = CStringGetTextDatum("put");
+	feed.delete = CStringGetTextDatum("delete");
+	feed.context = CurrentMemoryContext;
 	feed.batch_context = AllocSetContextCreate(CurrentMemoryContext, "storeengine batch",
 											   ALLOCSET_DEFAULT_SIZES);
-	SPI_connect();
 	read_batches(store, &feed);
-	SPI_finish();
 	emit_progress(store, &feed);
 	MemoryContextDelete(feed.batch_context);
 	return (Datum) 0;

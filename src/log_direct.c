@@ -1,21 +1,27 @@
 /*
  * log_direct.c
- *		Append to the log, without SQL: what INSERT does to a plain table.
+ *		Append to the log and read it, without SQL: what INSERT and SELECT do
+ *		with a plain table.
  *
  * The batch's number is held from when it is taken until the row is there, so
  * whatever can be done before is.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_operator.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "log_direct.h"
 
 /* bigint > integer, to which the headers give no name. */
@@ -84,4 +90,50 @@ se_log_finish_append(SeAppend *append, int64 number, int64 stable,
 	ExecDropSingleTupleTableSlot(row);
 	se_direct_close(&append->direct);
 	CommandCounterIncrement();
+}
+
+/*
+ * Begin to read the batches above one number and up to another, in order, with the
+ * caller's snapshot; false if that has to be done by SQL.  The caller has locked
+ * the store.
+ */
+bool
+se_log_begin_scan(const SeStore *store, int64 above, int64 up_to, SeLogScan *scan)
+{
+	ScanKeyData keys[2];
+
+	if (!se_direct_may_read(store, store->log, &plain_log))
+		return false;
+	scan->table = table_open(store->log, NoLock);
+	scan->index = index_open(plain_log.key_index, AccessShareLock);
+	scan->row = table_slot_create(scan->table, NULL);
+	scan->scan = se_index_beginscan(scan->table, scan->index, GetActiveSnapshot(), 2);
+	ScanKeyInit(&keys[0], SE_LOG_SEQUENCE_NUMBER, BTGreaterStrategyNumber, F_INT8GT,
+				Int64GetDatum(above));
+	ScanKeyInit(&keys[1], SE_LOG_SEQUENCE_NUMBER, BTLessEqualStrategyNumber, F_INT8LE,
+				Int64GetDatum(up_to));
+	index_rescan(scan->scan, keys, 2, NULL, 0);
+	return true;
+}
+
+/*
+ * Step to the next batch, which is in the scan's row until the next call; false
+ * if there is none.
+ */
+bool
+se_log_next(SeLogScan *scan)
+{
+	return index_getnext_slot(scan->scan, ForwardScanDirection, scan->row);
+}
+
+/*
+ * End it; the locks are kept until the transaction ends.
+ */
+void
+se_log_end_scan(SeLogScan *scan)
+{
+	index_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->row);
+	index_close(scan->index, NoLock);
+	table_close(scan->table, NoLock);
 }

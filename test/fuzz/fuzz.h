@@ -32,5 +32,6 @@ pg_noreturn extern void fuzz_fail(const char *file, int line, const char *condit
 extern int	fuzz_attempt(FuzzCall call, void *arg);
 extern bool fuzz_is_text(const uint8_t *data, size_t size);
 extern bool fuzz_same_entry(const SeEntry *left, const SeEntry *right);
+extern void fuzz_check_stored(bytea *stored, const SeEntry *entries, int count);
 
 #endif							/* FUZZ_H */

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "entries.h"
 #include "fuzz.h"
 
 PG_MODULE_MAGIC;
@@ -101,6 +102,25 @@ fuzz_same_entry(const SeEntry *left, const SeEntry *right)
 	return left->key_len == right->key_len && left->value_len == right->value_len &&
 		memcmp(left->key, right->key, left->key_len) == 0 &&
 		memcmp(left->value, right->value, left->value_len) == 0;
+}
+
+/*
+ * Check that what is read of a stored batch is some entries.
+ */
+void
+fuzz_check_stored(bytea *stored, const SeEntry *entries, int count)
+{
+	SeWireReader reader;
+	SeEntry		entry;
+	int			read = 0;
+
+	se_stored_begin(&reader, stored);
+	while (se_stored_next(&reader, &entry))
+	{
+		FUZZ_CHECK(read < count && fuzz_same_entry(&entry, &entries[read]));
+		read++;
+	}
+	FUZZ_CHECK(read == count);
 }
 
 /* Choose a target by its name. */
