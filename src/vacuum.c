@@ -4,7 +4,7 @@
  *
  * Autovacuum looks at a table once a minute at best, by which time a busy log
  * that keeps few batches consists mostly of dead ones.  So the worker vacuums
- * the log itself when it has pruned a tenth of what is retained: but not
+ * the log itself when it has pruned a fortieth of what is retained: but not
  * before every snapshot is gone that could still see those batches, or it
  * would find nothing to remove.
  */
@@ -22,7 +22,7 @@
 #include "vacuum.h"
 
 /* Fewer pruned batches than this are left to autovacuum. */
-#define LEAST_DEAD 5000
+#define LEAST_DEAD 1000
 
 /* Batches pruned since the last vacuum. */
 static int64 dead = 0;
@@ -38,7 +38,7 @@ void
 se_vacuum_note_pruned(int64 pruned, int64 retained, TransactionId xid)
 {
 	dead += pruned;
-	if (!TransactionIdIsValid(mark) && dead >= Max(LEAST_DEAD, retained / 10))
+	if (!TransactionIdIsValid(mark) && dead >= Max(LEAST_DEAD, retained / 40))
 	{
 		mark = xid;
 		marked = dead;

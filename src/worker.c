@@ -57,8 +57,15 @@
 /* While there are new batches, how often the retention rule is enforced ... */
 #define RETENTION_MS 100
 
-/* ... and how often we see whether pruned batches can be removed. */
-#define VACUUM_MS 1000
+/* ... and how often, at most, pruned batches are removed. */
+#define VACUUM_MS 500
+
+/*
+ * How long it waits for those who can still see them: this at first, doubled every
+ * time up to that.  Of short transactions somebody is nearly always in the way.
+ */
+#define HORIZON_MIN_MS 10
+#define HORIZON_MAX_MS 1000
 
 /* How long to wait after a duty failed: this at first, doubled every time. */
 #define RETRY_MIN_MS 10
@@ -112,6 +119,10 @@ static TimestampTz quiet_until = DT_NOBEGIN;
 /* When, and at which frontier, the retention rule was last enforced. */
 static TimestampTz retained_at = DT_NOBEGIN;
 static int64 retained_frontier = -1;
+
+/* When the log was last vacuumed, and how long we last waited until it can be. */
+static TimestampTz vacuumed_at = DT_NOBEGIN;
+static int	horizon_delay = 0;
 
 /* Have defaults of the database or of roles not change what we do. */
 static void
@@ -351,7 +362,7 @@ prune_by_rule(const SeStore *store)
 							  GetTopTransactionIdIfAny());
 	}
 	if (se_vacuum_wanted() && vacuuming.at == DT_NOEND)
-		vacuuming.at = DT_NOBEGIN;
+		vacuuming.at = TimestampTzPlusMilliseconds(vacuumed_at, VACUUM_MS);
 }
 
 /*
@@ -386,7 +397,17 @@ vacuum(void)
 	store = begin_work("storeengine: vacuuming the batch log", &missing);
 	done = store != NULL && se_vacuum_log(store);
 	end_work();
-	vacuuming.at = done ? DT_NOEND : from_now(VACUUM_MS);
+	if (done)
+	{
+		vacuumed_at = GetCurrentTimestamp();
+		vacuuming.at = DT_NOEND;
+		horizon_delay = 0;
+	}
+	else
+	{
+		horizon_delay = Min(Max(2 * horizon_delay, HORIZON_MIN_MS), HORIZON_MAX_MS);
+		vacuuming.at = from_now(horizon_delay);
+	}
 }
 
 /*
