@@ -174,11 +174,20 @@ derive(unsigned char *bytes, int count, uint64_t number)
 	write_number(bytes, count == 8 ? number : number >> 8 * (8 - count), count);
 }
 
+/* Write a key that follows from a number, below all ascending ones. */
+static void
+write_scattered_key(unsigned char *key, uint64_t number)
+{
+	derive(key, options.key_bytes, number);
+	if (key[0] == 0xff)
+		key[0] = 0xfe;
+}
+
 static void
 write_ascending_key(Client *client, unsigned char *key)
 {
 	/*
-	 * Above random ones, above those of lower seeds, above those of lower
+	 * Above scattered ones, above those of lower seeds, above those of lower
 	 * clients.
 	 */
 	key[0] = 0xff;
@@ -199,16 +208,16 @@ write_key(Client *client, unsigned char *key, KeyOrder order, uint64_t number)
 	switch (order)
 	{
 		case KEYS_RANDOM:
-			derive(key, options.key_bytes, next_random(client));
+			write_scattered_key(key, next_random(client));
 			break;
 		case KEYS_ASCENDING:
 			write_ascending_key(client, key);
 			break;
 		case KEYS_EXISTING:
-			derive(key, options.key_bytes, scramble(number % options.space));
+			write_scattered_key(key, scramble(number % options.space));
 			break;
 		case KEYS_ONE:
-			derive(key, options.key_bytes, scramble(0));
+			write_scattered_key(key, scramble(0));
 			break;
 	}
 }
