@@ -93,6 +93,14 @@ FETCH 1 FROM c;
 ROLLBACK TO s;
 FETCH 1 FROM c;
 COMMIT;
+-- whole rows of large values are not kept
+BEGIN;
+ALTER TABLE store_kv ALTER value SET STORAGE EXTERNAL;
+SELECT store_put_batch(array_agg('large/' || int4send(i)), array_agg(convert_to(repeat('v', 1000000), 'UTF8'))) FROM generate_series(1, 40) AS i;
+DECLARE c CURSOR FOR SELECT r FROM store_range_scan('large/', 'large0') AS r;
+MOVE 39 FROM c;
+SELECT sum(total_bytes) < 20000000 AS few FROM pg_backend_memory_contexts;
+ROLLBACK;
 -- volatile arguments are evaluated once, however often the rows are read
 SET enable_material = off;
 SET enable_hashjoin = off;
@@ -104,15 +112,35 @@ RESET enable_hashjoin;
 RESET enable_mergejoin;
 -- the table is altered between two pages of rows that are read by SQL
 BEGIN;
+ALTER TABLE store_kv ADD COLUMN other int DEFAULT 5;
 CREATE TABLE kid () INHERITS (store_kv);
 DECLARE c CURSOR FOR SELECT key FROM store_range_scan() WHERE value IS NOT NULL;
 MOVE 16 FROM c;
+SAVEPOINT s;
+DROP EXTENSION storeengine CASCADE;
+ROLLBACK TO s;
 ALTER TABLE store_kv RENAME value TO old;
-ALTER TABLE store_kv ADD COLUMN value int DEFAULT 5;
+ALTER TABLE store_kv RENAME other TO value;
+FETCH 1 FROM c;
+ROLLBACK;
+BEGIN;
+ALTER TABLE store_kv ADD COLUMN other int DEFAULT 5;
+CREATE TABLE kid () INHERITS (store_kv);
+DECLARE c CURSOR FOR SELECT key FROM store_get_many('{b,a}') WHERE value IS NULL;
+MOVE 1 FROM c;
+ALTER TABLE store_kv RENAME value TO old;
+ALTER TABLE store_kv RENAME other TO value;
 FETCH 1 FROM c;
 ROLLBACK;
 -- rows that are found again after a lock was waited for
 UPDATE bounds SET high = value FROM store_range_scan('\x61', '\x61') AS r WHERE low = '\x60' RETURNING low, high;
+-- where it is a function that collects its rows
+SELECT query, pg_temp.plan_has(query, 'Function Scan') AS collected
+FROM unnest(ARRAY[$$ SELECT * FROM store_range_scan() WITH ORDINALITY $$,
+				  $$ SELECT * FROM store_range_scan("limit" => nextval('limits')) $$,
+				  $$ SELECT * FROM bounds, store_range_scan() FOR UPDATE OF bounds $$,
+				  $$ UPDATE bounds SET high = key FROM store_range_scan() $$,
+				  $$ INSERT INTO bounds SELECT * FROM store_range_scan() $$]) AS query;
 -- a function with settings of its own is run as it is
 ALTER FUNCTION store_range_scan SET work_mem = '1MB';
 SELECT pg_temp.plan_has('SELECT * FROM store_range_scan()', 'Function Scan') AS collected;
@@ -126,6 +154,32 @@ SET ROLE regress_scan_none;
 SELECT count(*) FROM store_range_scan();
 RESET ROLE;
 GRANT EXECUTE ON FUNCTION store_range_scan TO PUBLIC;
+
+-- a cursor that is handed to somebody without rights, who reads on, and to others
+CREATE FUNCTION open_scan(name refcursor, query text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+	OPEN name FOR EXECUTE query;
+END $$;
+REVOKE SELECT ON store_kv FROM regress_scan_none;
+BEGIN;
+SET LOCAL ROLE regress_scan_none;
+SELECT open_scan('c', 'SELECT key FROM store_range_scan()'), open_scan('d', 'SELECT key, value FROM store_get_many(''{a,b}'')');
+MOVE 3000 FROM c;
+FETCH 1 FROM c;
+FETCH ALL FROM d;
+SAVEPOINT s;
+SELECT count(*) FROM store_range_scan();
+ROLLBACK;
+SET storeengine.debug_access = sql;
+BEGIN;
+SET LOCAL ROLE regress_scan_none;
+SELECT open_scan('c', 'SELECT key FROM store_range_scan()'), open_scan('d', 'SELECT key, value FROM store_get_many(''{a,b}'')');
+MOVE 3000 FROM c;
+FETCH 1 FROM c;
+FETCH ALL FROM d;
+ROLLBACK;
+RESET storeengine.debug_access;
+DROP FUNCTION open_scan;
 DROP OWNED BY regress_scan_none;
 DROP ROLE regress_scan_none;
 

@@ -33,12 +33,12 @@
 #include "kv_direct.h"
 #include "kv_read.h"
 
-/* How many rows a page has: few at first, in case that few are wanted. */
-#define FIRST_PAGE 16
-#define MAX_PAGE 1024
-
-/* How many keys are looked for together, in ascending order. */
-#define GROUP 1024
+/*
+ * How many rows are read ahead where one at a time would be expensive: few at first,
+ * in case that few are wanted.
+ */
+#define FIRST_AHEAD 16
+#define MAX_AHEAD 1024
 
 /* SQL: read a key. */
 static const char *
@@ -115,8 +115,10 @@ struct SeKvReader
 {
 	const SeStore *store;
 	Snapshot	snapshot;
+	SeReaderRights rights;		/* of who has begun to read */
 	bool		(*next) (SeKvReader *reader, Datum *values, bool *isnull);
 	MemoryContext rows_context; /* of the rows that have been read ahead */
+	int			ahead;			/* how many will be the next time */
 
 	/* A range. */
 	SeKvRange	range;
@@ -143,8 +145,37 @@ struct SeKvReader
 	TupleDesc	page_desc;
 	uint64		page_rows;
 	uint64		next_row;
-	int64		page_size;		/* of the next page; 0 if there is none */
+	bool		last_page;		/* was that the last one? */
 };
+
+/*
+ * Note the rights of the current user.
+ */
+void
+se_note_rights(SeReaderRights *rights)
+{
+	GetUserIdAndSecContext(&rights->user, &rights->context);
+}
+
+/*
+ * Go on with rights that were noted; own become those to be given back.  An error
+ * does that, too.
+ */
+void
+se_take_rights(const SeReaderRights *rights, SeReaderRights *own)
+{
+	se_note_rights(own);
+	SetUserIdAndSecContext(rights->user, rights->context);
+}
+
+/*
+ * Go on with one's own rights.
+ */
+void
+se_give_back_rights(const SeReaderRights *own)
+{
+	SetUserIdAndSecContext(own->user, own->context);
+}
 
 /* Raise XX001 for a value that the table's constraints rule out. */
 pg_noreturn static void
@@ -239,6 +270,16 @@ next_key_of_range(SeKvReader *reader, Datum *values, bool *isnull)
 	return false;
 }
 
+/* Tell how many of the rows that are left are to be read ahead now: each time more. */
+static int
+read_ahead(SeKvReader *reader, int64 left)
+{
+	int			ahead = reader->ahead;
+
+	reader->ahead = Min(4 * ahead, MAX_AHEAD);
+	return Min(ahead, left);
+}
+
 /* Make a number of the first bytes of a key, which orders as they do. */
 static uint64
 first_bytes(Datum key)
@@ -287,7 +328,7 @@ static void
 find_group(SeKvReader *reader)
 {
 	const Datum *keys = reader->keys + reader->next_key;
-	int			count = Min(GROUP, reader->nkeys - reader->next_key);
+	int			count = read_ahead(reader, reader->nkeys - reader->next_key);
 	MemoryContext old_context;
 	Wanted	   *sorted;
 
@@ -378,6 +419,7 @@ next_of_keys_by_sql(SeKvReader *reader, Datum *values, bool *isnull)
 {
 	MemoryContext old_context;
 	Found		found = {0};
+	SeReaderRights own;
 	Datum		key;
 
 	if (reader->next_key == reader->nkeys)
@@ -385,9 +427,11 @@ next_of_keys_by_sql(SeKvReader *reader, Datum *values, bool *isnull)
 	key = reader->keys[reader->next_key++];
 	MemoryContextReset(reader->rows_context);
 	old_context = MemoryContextSwitchTo(reader->rows_context);
+	se_take_rights(&reader->rights, &own);
 	PushActiveSnapshot(reader->snapshot);
 	found.there = get_by_sql(reader->store, key, &found.value);
 	PopActiveSnapshot();
+	se_give_back_rights(&own);
 	MemoryContextSwitchTo(old_context);
 	return return_found(key, &found, values, isnull);
 }
@@ -400,6 +444,7 @@ fetch_page(SeKvReader *reader, int64 rows)
 	SeStatement *statement = &page_statements[range->forward][range->keys_only];
 	char		nulls[4] = {' ', ' ', reader->last_key == NULL ? 'n' : ' ', ' '};
 	Datum		args[4];
+	SeReaderRights own;
 
 	args[0] = PointerGetDatum(range->start);
 	args[1] = PointerGetDatum(range->end);
@@ -407,9 +452,11 @@ fetch_page(SeKvReader *reader, int64 rows)
 		args[range->forward ? 0 : 1] = PointerGetDatum(reader->last_key);
 	args[2] = PointerGetDatum(reader->last_key);
 	args[3] = Int64GetDatum(rows);
+	se_take_rights(&reader->rights, &own);
 	PushActiveSnapshot(reader->snapshot);
 	reader->page_rows = se_store_execute(reader->store, statement, args, nulls, true);
 	PopActiveSnapshot();
+	se_give_back_rights(&own);
 	check_row_types();
 }
 
@@ -417,7 +464,7 @@ fetch_page(SeKvReader *reader, int64 rows)
 static void
 read_page(SeKvReader *reader)
 {
-	int64		wanted = Min(reader->page_size, reader->left);
+	int			wanted = read_ahead(reader, reader->left);
 	MemoryContext old_context;
 
 	MemoryContextReset(reader->rows_context);
@@ -432,8 +479,8 @@ read_page(SeKvReader *reader)
 	SPI_finish();
 
 	reader->next_row = 0;
-	reader->page_size = reader->page_rows < wanted ? 0 : Min(4 * reader->page_size, MAX_PAGE);
-	if (reader->page_size > 0)
+	reader->last_page = reader->page_rows < wanted;
+	if (!reader->last_page)
 	{
 		bool		isnull;
 		Datum		last = heap_getattr(reader->page[reader->page_rows - 1], 1,
@@ -453,7 +500,7 @@ next_of_range_by_sql(SeKvReader *reader, Datum *values, bool *isnull)
 {
 	HeapTuple	row;
 
-	if (reader->next_row == reader->page_rows && reader->page_size > 0)
+	if (reader->next_row == reader->page_rows && !reader->last_page)
 		read_page(reader);
 	if (reader->next_row == reader->page_rows)
 		return false;
@@ -472,6 +519,8 @@ make_reader(const SeStore *store, Snapshot snapshot)
 
 	reader->store = store;
 	reader->snapshot = snapshot;
+	se_note_rights(&reader->rights);
+	reader->ahead = FIRST_AHEAD;
 	reader->left = PG_INT64_MAX;
 	reader->visibility = InvalidBuffer;
 	reader->rows_context = AllocSetContextCreate(CurrentMemoryContext, "storeengine rows",
@@ -502,7 +551,6 @@ static void
 begin_by_sql(SeKvReader *reader, bool (*next) (SeKvReader *, Datum *, bool *))
 {
 	reader->next = next;
-	reader->page_size = FIRST_PAGE;
 	if (reader->range.end == NULL || VARSIZE_ANY_EXHDR(reader->range.end) == 0)
 		reader->range.end = se_kv_last_of_family(NULL, 0);
 	if (reader->range.start == NULL)

@@ -21,6 +21,17 @@ typedef struct SeKvRange
 
 typedef struct SeKvReader SeKvReader;
 
+/* Whose rights are used: the user, and the security context. */
+typedef struct SeReaderRights
+{
+	Oid			user;
+	int			context;
+} SeReaderRights;
+
+extern void se_note_rights(SeReaderRights *rights);
+extern void se_take_rights(const SeReaderRights *rights, SeReaderRights *own);
+extern void se_give_back_rights(const SeReaderRights *own);
+
 extern SeKvReader *se_kv_read_range(const SeStore *store, Snapshot snapshot,
 									const SeKvRange *range);
 extern SeKvReader *se_kv_read_keys(const SeStore *store, Snapshot snapshot,

@@ -82,6 +82,30 @@ se_begin_get_many(FunctionCallInfo fcinfo, Snapshot snapshot, bool keys_only)
 	return se_kv_read_keys(se_store_lock_pairs(AccessShareLock), snapshot, keys, count);
 }
 
+/*
+ * Tell whether rows have the columns of a pair.
+ */
+bool
+se_are_pairs(TupleDesc desc)
+{
+	return desc->natts == 2 &&
+		TupleDescAttr(desc, 0)->atttypid == BYTEAOID &&
+		TupleDescAttr(desc, 1)->atttypid == BYTEAOID;
+}
+
+/*
+ * Raise 55000 unless they do.
+ */
+void
+se_check_are_pairs(TupleDesc desc)
+{
+	if (!se_are_pairs(desc))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("type store_entry has been altered"),
+				 errhint("It must have two attributes of type bytea.")));
+}
+
 /* Return all rows at once. */
 static Datum
 collect(FunctionCallInfo fcinfo, SeBeginScan begin)
@@ -92,12 +116,7 @@ collect(FunctionCallInfo fcinfo, SeBeginScan begin)
 	bool		isnull[2];
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_BLESS);
-	if (result->setDesc->natts != 2 ||
-		TupleDescAttr(result->setDesc, 0)->atttypid != BYTEAOID ||
-		TupleDescAttr(result->setDesc, 1)->atttypid != BYTEAOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("type store_entry has been altered")));
+	se_check_are_pairs(result->setDesc);
 	reader = begin(fcinfo, GetActiveSnapshot(), false);
 	while (se_kv_read_next(reader, values, isnull))
 	{

@@ -5,6 +5,7 @@
 #ifndef SE_SCAN_H
 #define SE_SCAN_H
 
+#include "access/tupdesc.h"
 #include "fmgr.h"
 
 #include "kv_read.h"
@@ -18,6 +19,9 @@
  * are not needed.  The arguments stay until the reading has ended.
  */
 typedef SeKvReader *(*SeBeginScan) (FunctionCallInfo fcinfo, Snapshot snapshot, bool keys_only);
+
+extern bool se_are_pairs(TupleDesc desc);
+extern void se_check_are_pairs(TupleDesc desc);
 
 extern SeKvReader *se_begin_range_scan(FunctionCallInfo fcinfo, Snapshot snapshot, bool keys_only);
 extern SeKvReader *se_begin_get_many(FunctionCallInfo fcinfo, Snapshot snapshot, bool keys_only);

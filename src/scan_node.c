@@ -30,6 +30,7 @@
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
 #include "optimizer/paths.h"
+#include "optimizer/prep.h"
 #include "optimizer/restrictinfo.h"
 #include "parser/parsetree.h"
 #include "utils/acl.h"
@@ -63,6 +64,7 @@ typedef struct Kind
 {
 	PGFunction	function;
 	int			nargs;
+	Oid			first_argument; /* its type */
 	SeBeginScan begin;
 	int			forward;		/* argument that tells the order of keys, -1 if there is none */
 	CustomPathMethods path;
@@ -77,8 +79,8 @@ typedef struct ScanNode
 	FmgrInfo	function;
 	List	   *arguments;		/* as ExprStates */
 	bool		keys_only;
-	Oid			row_type;		/* of whole rows, if those are used */
-	TupleDesc	row_desc;
+	TupleDesc	row_desc;		/* of whole rows, if those are used */
+	SeReaderRights rights;		/* of who has begun the query */
 	MemoryContext context;		/* of the arguments and the reader */
 	SeKvReader *reader;			/* NULL before the first row */
 } ScanNode;
@@ -91,6 +93,7 @@ static const Kind kinds[] = {
 	{
 		.function = store_range_scan,
 		.nargs = SE_RANGE_SCAN_ARGUMENTS,
+		.first_argument = BYTEAOID,
 		.begin = se_begin_range_scan,
 		.forward = 3,
 		.path = {.CustomName = "StoreRangeScan", .PlanCustomPath = plan_path},
@@ -99,6 +102,7 @@ static const Kind kinds[] = {
 	{
 		.function = store_get_many,
 		.nargs = SE_GET_MANY_ARGUMENTS,
+		.first_argument = BYTEAARRAYOID,
 		.begin = se_begin_get_many,
 		.forward = -1,
 		.path = {.CustomName = "StoreGetMany", .PlanCustomPath = plan_path},
@@ -110,37 +114,30 @@ static set_rel_pathlist_hook_type previous_hook = NULL;
 
 /* ---------------------------------------------------------------- planning */
 
-/* Tell whether rows of a function have the columns of a pair. */
-static bool
-returns_pairs(FuncExpr *call)
-{
-	TupleDesc	desc;
-
-	return get_expr_result_type((Node *) call, NULL, &desc) == TYPEFUNC_COMPOSITE &&
-		desc->natts == 2 &&
-		TupleDescAttr(desc, 0)->atttypid == BYTEAOID &&
-		TupleDescAttr(desc, 1)->atttypid == BYTEAOID;
-}
-
 /*
- * Find out which of our functions is called, NULL if it is none.  Others are told
- * by the number of their arguments; a function with settings of its own, or the
- * like, has another address.
+ * Find out which of our functions is called, NULL if it is none.  Most others are
+ * told by their arguments; a function with settings of its own, or the like, has
+ * another address.
  */
 static const Kind *
 find_kind(FuncExpr *call)
 {
 	FmgrInfo	function;
+	TupleDesc	desc;
 
 	for (int i = 0; i < lengthof(kinds); i++)
 	{
+		const Kind *kind = &kinds[i];
+
 		if (!call->funcretset || call->funcid < FirstNormalObjectId ||
-			list_length(call->args) != kinds[i].nargs ||
-			exprType(linitial(call->args)) != (i == 0 ? BYTEAOID : BYTEAARRAYOID))
+			list_length(call->args) != kind->nargs ||
+			exprType(linitial(call->args)) != kind->first_argument)
 			continue;
 		fmgr_info(call->funcid, &function);
-		if (function.fn_addr == kinds[i].function && returns_pairs(call))
-			return &kinds[i];
+		if (function.fn_addr == kind->function &&
+			get_expr_result_type((Node *) call, NULL, &desc) == TYPEFUNC_COMPOSITE &&
+			se_are_pairs(desc))
+			return kind;
 	}
 	return NULL;
 }
@@ -189,9 +186,9 @@ cost_path(PlannerInfo *root, RelOptInfo *rel, Path *path)
 
 /*
  * The planner's hook: for a call of one of our functions, our way is the only one.
- * Unless the query updates or locks rows of other tables, which may have to be joined
- * again after a lock has been waited for, or volatile arguments have to be evaluated
- * once, however often the rows are read: the others know how.
+ * Unless rows have to be found again after a lock has been waited for, or volatile
+ * arguments have to be evaluated once, however often the rows are read: the others
+ * know how.
  */
 static void
 set_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
@@ -202,7 +199,7 @@ set_pathlist(PlannerInfo *root, RelOptInfo *rel, Index rti, RangeTblEntry *rte)
 
 	if (previous_hook != NULL)
 		previous_hook(root, rel, rti, rte);
-	if (call == NULL || IS_DUMMY_REL(rel) || root->rowMarks != NIL)
+	if (call == NULL || IS_DUMMY_REL(rel) || get_plan_rowmark(root->rowMarks, rti) != NULL)
 		return;
 	kind = find_kind(call);
 	if (kind == NULL || contain_volatile_functions((Node *) call->args))
@@ -279,12 +276,16 @@ make_whole_row(ScanNode *node, TupleTableSlot *slot)
 	return result;
 }
 
-/* Evaluate the arguments, and begin to read. */
+/*
+ * Evaluate the arguments, and begin to read: with the rights of who has begun the
+ * query, for a cursor may have been handed to somebody else.
+ */
 static void
 begin_reading(ScanNode *node)
 {
 	MemoryContext old_context = MemoryContextSwitchTo(node->context);
 	FunctionCallInfo fcinfo = palloc0(SizeForFunctionCallInfo(MAX_ARGUMENTS));
+	SeReaderRights own;
 	ListCell   *cell;
 
 	InitFunctionCallInfoData(*fcinfo, &node->function, node->kind->nargs, InvalidOid, NULL, NULL);
@@ -295,8 +296,10 @@ begin_reading(ScanNode *node)
 		argument->value = ExecEvalExpr((ExprState *) lfirst(cell),
 									   node->css.ss.ps.ps_ExprContext, &argument->isnull);
 	}
+	se_take_rights(&node->rights, &own);
 	node->reader = node->kind->begin(fcinfo, node->css.ss.ps.state->es_snapshot,
 									 node->keys_only);
+	se_give_back_rights(&own);
 	MemoryContextSwitchTo(old_context);
 }
 
@@ -320,11 +323,16 @@ next_row(ScanState *state)
 	return ExecStoreVirtualTuple(slot);
 }
 
-/* ExecScanRecheckMtd: not needed, see set_pathlist(); what is read is as good. */
+/*
+ * ExecScanRecheckMtd: called for the rows of an arm of UNION ALL when they are joined
+ * again after a lock was waited for.  They are read again; others see set_pathlist().
+ */
 static bool
 recheck_row(ScanState *state, TupleTableSlot *slot)
 {
-	return !TupIsNull(next_row(state));
+	TupleTableSlot *row = next_row(state);
+
+	return !TupIsNull(row);
 }
 
 /* Return the next row that fits. */
@@ -358,22 +366,6 @@ end_node(CustomScanState *css)
 	end_reading((ScanNode *) css);
 }
 
-/*
- * Get ready to make whole rows.  Their type may have been altered since the plan
- * was made.
- */
-static void
-init_whole_row(ScanNode *node, Oid type)
-{
-	node->row_desc = lookup_rowtype_tupdesc_copy(type, -1);
-	if (node->row_desc->natts != 2 ||
-		TupleDescAttr(node->row_desc, 0)->atttypid != BYTEAOID ||
-		TupleDescAttr(node->row_desc, 1)->atttypid != BYTEAOID)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("type %s has been altered", format_type_be(type))));
-}
-
 /* Refuse to run a function without the right to. */
 static void
 check_may_execute(Oid function)
@@ -404,8 +396,13 @@ begin_node(CustomScanState *css, EState *estate, int eflags)
 	foreach(cell, call->args)
 		node->arguments = lappend(node->arguments, ExecInitExpr(lfirst(cell), parent));
 	node->keys_only = linitial_int(scan->custom_private);
+	se_note_rights(&node->rights);
 	if (list_length(scan->custom_scan_tlist) == COLUMN_WHOLE_ROW)
-		init_whole_row(node, call->funcresulttype);
+	{
+		/* It may have been altered since the plan was made. */
+		node->row_desc = lookup_rowtype_tupdesc_copy(call->funcresulttype, -1);
+		se_check_are_pairs(node->row_desc);
+	}
 	node->context = AllocSetContextCreate(estate->es_query_cxt, "storeengine scan",
 										  ALLOCSET_DEFAULT_SIZES);
 }
