@@ -13,13 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "clock.h"
 #include "follow.h"
 
 #define MAX_PUTS		(1 << 22)
 #define PATIENCE		10		/* seconds for what was put to be heard of */
-#define NANOS			INT64_C(1000000000)
 
 /* All times are in ns; 0 is none. */
 typedef struct Put
@@ -43,15 +42,6 @@ die(const char *what)
 {
 	fprintf(stderr, "%s: %s\n", target->name, what);
 	exit(1);
-}
-
-static int64_t
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NANOS + t.tv_nsec;
 }
 
 /* Take note of a value that the subscriber has. */
@@ -124,11 +114,9 @@ follow_end(void)
 
 	while (atomic_load(&heard) < atomic_load(&begun))
 	{
-		struct timespec moment = {0, NANOS / 1000};
-
 		if (now() > end)
 			die("the subscriber did not hear of all that was put");
-		nanosleep(&moment, NULL);
+		sleep_until(now() + NANOS / 1000);
 	}
 	atomic_store(&stop, true);
 	if (target->wake_follower != NULL)

@@ -18,13 +18,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "clock.h"
 #include "follow.h"
 #include "load.h"
 #include "options.h"
 
-#define NANOS			INT64_C(1000000000)
 #define LOAD_BATCH		1000
 
 /*
@@ -106,24 +105,6 @@ allocate(size_t size)
 	if (memory == NULL)
 		die("out of memory", "");
 	return memory;
-}
-
-static int64_t
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NANOS + t.tv_nsec;
-}
-
-static void
-sleep_until(int64_t time)
-{
-	struct timespec t = {time / NANOS, time % NANOS};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
-		;
 }
 
 /* ------------------------------------------------------------ keys, values */

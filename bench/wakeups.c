@@ -24,16 +24,16 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <libpq-fe.h>
+
+#include "clock.h"
 
 #define MAX_BATCHES		2000000 /* of one run */
 #define MAX_IDLE		50
 #define MAX_ROUNDS		9
 #define TICK_MS			50		/* how often to see whether the run is over */
-#define NANOS			INT64_C(1000000000)
 
 typedef enum Way
 {
@@ -84,24 +84,6 @@ die(const char *what, const char *detail)
 {
 	fprintf(stderr, "wakeups: %s%s\n", what, detail);
 	exit(1);
-}
-
-static int64_t
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * NANOS + t.tv_nsec;
-}
-
-static void
-sleep_until(int64_t time)
-{
-	struct timespec t = {time / NANOS, time % NANOS};
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
-		;
 }
 
 static PGresult *
