@@ -70,6 +70,18 @@ FROM unnest(ARRAY[$$ SELECT * FROM store_range_scan("limit" => 10) $$,
 				  $$ SELECT * FROM store_range_scan(forward => false) ORDER BY key DESC LIMIT 3 $$,
 				  $$ EXECUTE scan ('\x61', '', 2, false, 1) $$]) AS query;
 
+-- a prepared scan is not planned again and again
+RESET plan_cache_mode;
+PREPARE few (bytea, bigint) AS SELECT key FROM store_range_scan($1, "limit" => $2);
+EXECUTE few ('\x00002700', 1);
+EXECUTE few ('\x00002700', 1);
+EXECUTE few ('\x00002700', 1);
+EXECUTE few ('\x00002700', 1);
+EXECUTE few ('\x00002700', 1);
+EXECUTE few ('\x00002700', 1);
+SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = 'few';
+SET plan_cache_mode = force_generic_plan;
+
 -- in the other order they are sorted
 SELECT pg_temp.plan_has('SELECT * FROM store_range_scan() ORDER BY key DESC', 'Sort') AS sorted;
 

@@ -146,6 +146,13 @@ store_get_many(PG_FUNCTION_ARGS)
 	return collect(fcinfo, se_begin_get_many);
 }
 
+/*
+ * What a limit is taken for that is not known at plan time.  Whoever gives one wants
+ * few rows; and a plan for any limit must not look worse than those for each, or
+ * prepared statements would be planned again and again.
+ */
+#define UNKNOWN_LIMIT 100
+
 /* Tell how many pairs there are, roughly; 0 if nobody knows. */
 static double
 estimate_pairs(void)
@@ -186,7 +193,9 @@ estimate_range(List *arguments)
 		rows *= DEFAULT_RANGE_INEQ_SEL;
 	else if (!from_start || !to_end)
 		rows *= DEFAULT_INEQ_SEL;
-	if (IsA(limit, Const) && !limit->constisnull)
+	if (!IsA(limit, Const))
+		rows = Min(rows, UNKNOWN_LIMIT);
+	else if (!limit->constisnull)
 		rows = Min(rows, DatumGetInt64(limit->constvalue));
 	return Max(rows, 1);
 }
